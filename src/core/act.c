@@ -1,0 +1,114 @@
+/* Act: one command to one node agent, and how it ended. */
+#include "core/state.h"
+
+/* The guards have agreed. */
+void act_order(struct core *core, uint32_t slot, struct effects *out)
+{
+    struct slot *s = slot_of(core, slot);
+    struct incident *incident = &s->incident;
+    struct node *node = node_of(core, incident->node);
+    struct node_cold *cold = cold_of(core, incident->node);
+    CHECK(node->acting == NO_INDEX);
+
+    memset(&s->command, 0, sizeof s->command);
+    s->command.id = core->control.epoch << 32 | core->control.next_command++;
+    s->command.epoch = core->control.epoch;
+    s->command.incident = incident->id;
+    s->command.boot = node->boot;
+    s->command.ordered_at = core->now;
+    s->command.expires_at = core->now + COMMAND_EXPIRES_NS;
+    s->command.answer_by = core->now + COMMAND_ANSWER_NS;
+    s->command.ended_at = INSTANT_NONE;
+    s->command.node = incident->node;
+    s->command.attempt = ++incident->attempts;
+    s->command.remedy = incident->remedy;
+    effects_add_control(core, out);
+
+    incident->command = s->command.id;
+    incident->acted_at = core->now;
+    incident->answer_by = s->command.answer_by;
+    incident->ended_at = INSTANT_NONE;
+    incident->outcome = OUTCOME_NONE;
+    incident->verdict = VERDICT_NONE;
+    incident_move(incident, INCIDENT_ACTING, WHY_GUARDS_PASSED);
+
+    node->acting = slot;
+    core->disrupted++;
+    cold->acted_at[cold->acted_next] = core->now;
+    cold->acted_next = (cold->acted_next + 1) % ACTIONS_KEPT;
+    cold->action_ended_at = core->now;
+    heap_set(heap_of(core), heap_item_of_slot(core, slot), incident->answer_by);
+
+    effects_add_incident(core, out, EFFECT_RECORD, incident);
+    effects_add(core, out, EFFECT_ACT, incident->node)->of.command = s->command;
+}
+
+/* The target is no longer disrupted; its cooldown counts from here. */
+void act_release(struct core *core, uint32_t slot)
+{
+    const struct incident *incident = &slot_of(core, slot)->incident;
+    struct node *node = node_of(core, incident->node);
+    CHECK(node->acting == slot);
+    node->acting = NO_INDEX;
+    CHECK(core->disrupted > 0);
+    core->disrupted--;
+    cold_of(core, incident->node)->action_ended_at = core->now;
+    heap_set(heap_of(core), heap_item_of_slot(core, slot), INSTANT_NEVER);
+}
+
+static void record_end(struct core *core, uint32_t slot, enum outcome outcome, struct effects *out)
+{
+    struct slot *s = slot_of(core, slot);
+    s->command.ended_at = core->now;
+    s->command.outcome = (uint8_t)outcome;
+    s->incident.ended_at = core->now;
+    s->incident.outcome = (uint8_t)outcome;
+    effects_add(core, out, EFFECT_ENDED, s->incident.node)->of.command = s->command;
+}
+
+/* What never began disrupted nobody: it may be tried again, except where the node agent says it cannot do this at all. */
+static void end_not_begun(struct core *core, uint32_t slot, enum outcome outcome, struct effects *out)
+{
+    struct incident *incident = &slot_of(core, slot)->incident;
+    act_release(core, slot);
+    cold_of(core, incident->node)->action_ended_at = INSTANT_NONE;
+    if (outcome == OUTCOME_REFUSED) {
+        plan_next_rung(core, slot, WHY_NOT_BEGUN, out);
+        return;
+    }
+    incident_move(incident, INCIDENT_PLANNED, WHY_NOT_BEGUN);
+    effects_add_incident(core, out, EFFECT_RECORD, incident);
+}
+
+/* The node agent says how the command ended. `slot` is ACTING, or VERIFYING with an unknown outcome. */
+void act_end(struct core *core, uint32_t slot, const struct command_end *end, struct effects *out)
+{
+    struct incident *incident = &slot_of(core, slot)->incident;
+    enum outcome outcome = (enum outcome)end->outcome;
+    uint32_t number = incident->node;
+    bool late = incident->state == INCIDENT_VERIFYING;
+    record_end(core, slot, outcome, out);
+    if (late) {
+        /* Observation goes on; now that we know it was done, it may also be believed. */
+        incident->verify_from = core->now > incident->verify_from ? core->now : incident->verify_from;
+        incident->healthy_since = INSTANT_NONE;
+        incident->fresh_samples = 0;
+        effects_add_incident(core, out, EFFECT_RECORD, incident);
+    } else if (incident->detector == NO_INDEX || outcome == OUTCOME_DONE || (outcome == OUTCOME_CUT && end->began)) {
+        verify_begin(core, slot, WHY_COMMAND_ENDED, out);
+    } else if (!end->began) {
+        end_not_begun(core, slot, outcome, out);
+    } else {
+        incident->verdict = VERDICT_INEFFECTIVE;
+        act_release(core, slot);
+        plan_next_rung(core, slot, WHY_COMMAND_FAILED, out);
+    }
+    node_refresh_illness(core, number, out);
+}
+
+/* The answer is overdue: whether it happened is unknown, and only observation can tell. */
+void act_no_answer(struct core *core, uint32_t slot, struct effects *out)
+{
+    record_end(core, slot, OUTCOME_UNKNOWN, out);
+    verify_begin(core, slot, WHY_NO_ANSWER, out);
+}

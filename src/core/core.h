@@ -1,0 +1,253 @@
+/* The decision core: Detect -> Plan -> Act -> Verify as one pure function of events.
+ *
+ * One event in, a few effects out. Same config and same events: same effects, byte for byte. The core does no I/O,
+ * reads no clock and allocates nothing; time arrives with each event. The control plane drives it on the real
+ * clock, examples/tiny.c drives it by hand.
+ *
+ *     struct core *core = core_init(memory, &config);        // memory of core_size(&config) bytes
+ *     core_step(core, &event, &effects);                     // for every event
+ *     while (core_deadline(core) <= now) { event.kind = EVENT_DEADLINE; core_step(...); }
+ *
+ * Records (incident moves, commands) must be durable before the commands of the same step are visible to a node
+ * agent; gate.h keeps that order. */
+#ifndef CORE_CORE_H
+#define CORE_CORE_H
+
+#include "core/incident.h"
+
+enum {
+    NODE_NAME_SIZE = 64, /* bytes of a node's name, the NUL included */
+    CALLS_MAX = 8,       /* services that one service calls */
+    EFFECTS_MAX = 16     /* effects of one step */
+};
+
+struct core_config {
+    uint32_t node_capacity;     /* 1 .. 1,000,000; the driver numbers nodes 0, 1, 2, ... below it */
+    uint32_t incident_capacity; /* 1 .. 1,000,000; when full, findings wait and are counted */
+};
+
+/* --- what goes in ------------------------------------------------------------------------------------------- */
+
+#define X_EVENTS(X)                                                                                          \
+    X(HELLO, "hello")                                                                                        \
+    X(GOODBYE, "goodbye")                                                                                    \
+    X(REPORT, "report")                                                                                      \
+    X(DEADLINE, "deadline")                                                                                  \
+    X(COMMAND_END, "command_end")                                                                            \
+    X(OPERATOR, "operator")                                                                                  \
+    X(PROPOSAL, "proposal")                                                                                  \
+    X(POLICY, "policy")                                                                                      \
+    X(RESTORE, "restore")                                                                                    \
+    X(GAP, "gap")
+#define X(symbol, ...) EVENT_##symbol,
+enum event_kind { X_EVENTS(X) EVENT_COUNT };
+#undef X
+
+/* A node joins, or tells anew who it is. `calls` are node numbers; a callee need not have joined yet. */
+struct hello {
+    char name[NODE_NAME_SIZE];
+    uint64_t boot;        /* changes with each start of the node agent; 0: it keeps none */
+    duration interval_ns; /* between its reports; 0: unknown, learned from them */
+    uint32_t calls[CALLS_MAX];
+    uint32_t calls_count;
+    uint32_t reserved;
+};
+
+/* All samples of a node at one instant: event.at less `age_ns`. */
+struct report {
+    uint64_t boot;
+    uint64_t sequence; /* rises by one with each report of a boot; 0: the node keeps none */
+    duration age_ns;   /* from the node's uptime, not its wall clock */
+    double value[METRIC_CAPACITY];
+    uint32_t present; /* bit m: value[m] was sampled. Values are finite. */
+    uint32_t reserved;
+};
+
+struct command_end {
+    uint64_t command;
+    uint8_t outcome; /* DONE, FAILED, CUT, REFUSED or EXPIRED */
+    uint8_t began;   /* 1: the node may have changed. Not-begun commands may be tried again */
+    uint8_t reserved[6];
+};
+
+struct operator_order {
+    uint64_t incident; /* approve, acknowledge; else 0 */
+    uint8_t word;      /* enum operator_word */
+    uint8_t remedy;    /* approve: what the person saw; REMEDY_NONE: whatever is planned */
+    uint8_t reserved[6];
+};
+
+struct proposal {
+    uint64_t incident;
+    uint8_t remedy; /* enum remedy */
+    uint8_t reserved[7];
+};
+
+/* The row of things that outlive the core: written when one of them changes, given back by a restore event. */
+struct control {
+    uint64_t epoch;         /* of this control plane; above every epoch that was ever used */
+    uint64_t next_incident; /* ids to be given next */
+    uint64_t next_command;
+    uint8_t paused;
+    uint8_t breaker_open; /* latched until a person resets it */
+    uint8_t reserved[6];
+};
+
+/* What a restore event brings back, in this order: control first, then nodes by hello, then the rest. */
+enum restore_kind { RESTORE_CONTROL, RESTORE_INCIDENT, RESTORE_ACTION, RESTORE_NODE };
+
+struct restored_action { /* a disruptive command of the past, for attempts and cooldown */
+    instant acted_at;
+    instant ended_at;
+};
+
+struct restore {
+    uint8_t kind;
+    uint8_t reserved[7];
+    union {
+        struct control control;
+        struct incident incident; /* `detector` is looked up by name */
+        struct restored_action action;
+        struct hello node; /* known of old, but absent until it is heard of: not part of the fleet */
+    } what;
+};
+
+struct gap {
+    duration length_ns; /* how long our clock jumped or we were suspended */
+};
+
+struct event {
+    instant at; /* never earlier than the event before */
+    uint32_t node;
+    uint8_t kind; /* enum event_kind */
+    uint8_t reserved[3];
+    union {
+        struct hello hello;
+        struct report report;
+        struct command_end command_end;
+        struct operator_order operator_order;
+        struct proposal proposal;
+        const struct policy *policy; /* copied during the step */
+        struct restore restore;
+        struct gap gap;
+    } of;
+};
+
+/* --- what comes out ----------------------------------------------------------------------------------------- */
+
+#define X_EFFECTS(X)                                                                                         \
+    X(RECORD, "record")   /* an incident moved or changed: store it, with the line for its timeline */       \
+    X(ACT, "act")         /* a command: store the intent, then let its node agent have it */                 \
+    X(ENDED, "ended")     /* a command ended: store its outcome */                                           \
+    X(BLOCKED, "blocked") /* an action was stopped: store reason and count */                                \
+    X(CONTROL, "control") /* the control row changed: store it */                                            \
+    X(ASK, "ask")         /* ask the planner about an incident */                                            \
+    X(NOTIFY, "notify")   /* tell people */                                                                  \
+    X(REJECT, "reject")   /* the event itself could not be taken, and why */
+#define X(symbol, ...) EFFECT_##symbol,
+enum effect_kind { X_EFFECTS(X) EFFECT_COUNT };
+#undef X
+
+#define X_REJECTS(X)                                                                                         \
+    X(NONE, "none", "")                                                                                      \
+    X(UNKNOWN_NODE, "unknown_node", "no node has this number")                                               \
+    X(OLD_REPORT, "old_report", "a report with this or a higher sequence number was already evaluated")      \
+    X(LATE_REPORT, "late_report", "its samples are too old to decide on; stored only")                       \
+    X(UNKNOWN_INCIDENT, "unknown_incident", "there is no such open incident")                                \
+    X(UNKNOWN_COMMAND, "unknown_command", "no such command is waiting for its outcome")                      \
+    X(NOT_WAITING, "not_waiting", "this incident is not waiting for that")                                   \
+    X(OTHER_PLAN, "other_plan", "the plan has changed since it was shown")                                   \
+    X(NOT_ON_LADDER, "not_on_ladder", "the policy does not allow this remedy here")                          \
+    X(INCIDENTS_FULL, "incidents_full", "the incident table is full; the finding waits")                     \
+    X(BAD_VALUE, "bad_value", "a value is out of its range")
+#define X(symbol, ...) REJECT_##symbol,
+enum reject { X_REJECTS(X) REJECT_COUNT };
+#undef X
+
+struct command {
+    uint64_t id; /* (epoch << 32) + sequence: rises for ever, also across restarts */
+    uint64_t epoch;
+    uint64_t incident;
+    uint64_t boot; /* of the node agent it is meant for; 0: any */
+    instant ordered_at;
+    instant expires_at; /* must have begun by then */
+    instant answer_by;
+    instant ended_at; /* INSTANT_NONE while it runs */
+    uint32_t node;
+    uint32_t attempt; /* of its incident, from 1 */
+    uint8_t remedy;
+    uint8_t outcome; /* enum outcome */
+    uint8_t reserved[6];
+};
+
+struct effect {
+    uint8_t kind;   /* enum effect_kind */
+    uint8_t reject; /* EFFECT_REJECT: enum reject */
+    uint8_t reserved[2];
+    uint32_t node;
+    instant at;
+    union {
+        struct incident incident; /* RECORD, BLOCKED, ASK, NOTIFY */
+        struct command command;   /* ACT, ENDED */
+        struct control control;   /* CONTROL */
+    } of;
+};
+
+struct effects {
+    uint32_t count;
+    uint32_t reserved;
+    struct effect list[EFFECTS_MAX];
+};
+
+/* --- the calls ---------------------------------------------------------------------------------------------- */
+
+struct core;
+
+/* Bytes that a core of this size needs. An absurd config is a broken invariant. */
+size_t core_size(const struct core_config *config);
+
+/* Makes an empty core in the caller's memory (8-byte aligned, core_size() bytes, which the caller frees). It has no
+ * policy, hence watches nothing, until the first policy event. Its bytes may be copied, stored and digested. */
+struct core *core_init(void *memory, const struct core_config *config);
+
+/* Takes one event. `out` is overwritten. Bad input yields EFFECT_REJECT, never an abort. */
+void core_step(struct core *core, const struct event *event, struct effects *out);
+
+/* When EVENT_DEADLINE is next wanted; INSTANT_NEVER if not at all. Not later than now while work is queued. */
+instant core_deadline(const struct core *core);
+
+/* A digest over everything that went in and came out: equal runs have equal digests. */
+uint64_t core_digest(const struct core *core);
+
+/* --- looking in; nothing here changes anything -------------------------------------------------------------- */
+
+#define X_HEALTHS(X)                                                                                         \
+    X(UNKNOWN, "unknown") /* never heard of */                                                               \
+    X(HEALTHY, "healthy")                                                                                    \
+    X(ILL, "ill")         /* a detector fires */                                                             \
+    X(HEALING, "healing") /* a command is under way or being verified */                                     \
+    X(SILENT, "silent")   /* no report for too long: neither ill nor well */                                 \
+    X(GONE, "gone")       /* said goodbye */
+#define X(symbol, ...) HEALTH_##symbol,
+enum health { X_HEALTHS(X) HEALTH_COUNT };
+#undef X
+
+const char *health_name(enum health health);
+const char *event_kind_name(enum event_kind kind);
+const char *effect_kind_name(enum effect_kind kind);
+const char *reject_name(enum reject reject);
+const char *reject_sentence(enum reject reject);
+
+const char *core_node_name(const struct core *core, uint32_t node); /* "" if unknown */
+enum health core_node_health(const struct core *core, uint32_t node);
+const struct policy *core_policy(const struct core *core);
+const struct control *core_control(const struct core *core);
+uint32_t core_fleet(const struct core *core);     /* nodes that are here: heard of, and not gone */
+uint32_t core_unhealthy(const struct core *core); /* of them, ill by themselves or silent */
+uint32_t core_disrupted(const struct core *core); /* of them, in flight, verifying or of unknown outcome */
+uint32_t core_budget(const struct core *core);    /* how many may be disrupted at once */
+
+/* The active, escalated or recently resolved incident with this id, or NULL. */
+const struct incident *core_incident(const struct core *core, uint64_t id);
+
+#endif

@@ -1,0 +1,324 @@
+/* Plan: what a finding is, what explains it, and which remedy comes next. */
+#include "core/state.h"
+
+/* --- slots ---------------------------------------------------------------------------------------------------- */
+
+static uint32_t slot_take(struct core *core, uint32_t number)
+{
+    uint32_t s = core->free_slot;
+    if (s == NO_INDEX) {
+        return NO_INDEX;
+    }
+    struct slot *slot = slot_of(core, s);
+    struct node *node = node_of(core, number);
+    core->free_slot = slot->next;
+    memset(slot, 0, sizeof *slot);
+    slot->used = 1;
+    slot->next = node->first_incident;
+    node->first_incident = s;
+    return s;
+}
+
+/* Forgets an incident; the store has it. */
+void plan_release(struct core *core, uint32_t slot)
+{
+    struct slot *gone = slot_of(core, slot);
+    struct node *node = node_of(core, gone->incident.node);
+    if (node->first_incident == slot) {
+        node->first_incident = gone->next;
+    } else {
+        uint32_t s = node->first_incident;
+        while (slot_of(core, s)->next != slot) {
+            s = slot_of(core, s)->next;
+            CHECK(s != NO_INDEX);
+        }
+        slot_of(core, s)->next = gone->next;
+    }
+    CHECK(node->acting != slot);
+    heap_set(heap_of(core), heap_item_of_slot(core, slot), INSTANT_NEVER);
+    gone->used = 0;
+    gone->next = core->free_slot;
+    core->free_slot = slot;
+}
+
+/* --- opening -------------------------------------------------------------------------------------------------- */
+
+static void note_evidence(const struct core *core, struct incident *incident)
+{
+    const struct node *node = node_of(core, incident->node);
+    const struct detector *d = detector_of(core, incident);
+    incident->evidence_count = d->when_count;
+    for (uint32_t i = 0; i < d->when_count; i++) {
+        struct evidence *e = &incident->evidence[i];
+        uint32_t bit = 1u << d->when[i].metric;
+        e->condition = d->when[i];
+        e->before = node->present & bit ? node->value[d->when[i].metric] : __builtin_nan("");
+        e->after = __builtin_nan("");
+    }
+}
+
+/* A finding may have a cause elsewhere: then its plan waits for news from there. */
+static void start_waits(struct core *core, struct incident *incident, struct effects *out)
+{
+    const struct guards *guards = &core->policy.guards;
+    incident->hold_until = incident->local_cause ? INSTANT_NONE : core->now + guards->hold_ns;
+    incident->planner_by = INSTANT_NONE;
+    if (core->policy.planner_wait_ns > 0) {
+        incident->planner_by = core->now + core->policy.planner_wait_ns;
+        effects_add_incident(core, out, EFFECT_ASK, incident);
+    }
+}
+
+uint32_t plan_open(struct core *core, uint32_t number, uint32_t detector, struct effects *out)
+{
+    uint32_t s = slot_take(core, number);
+    if (s == NO_INDEX) {
+        effects_add_reject(core, out, number, REJECT_INCIDENTS_FULL);
+        return NO_INDEX;
+    }
+    const struct detector *d = &core->policy.detectors[detector];
+    const struct node_cold *cold = cold_of(core, number);
+    struct incident *incident = &slot_of(core, s)->incident;
+    incident->id = core->control.next_incident++;
+    effects_add_control(core, out);
+    incident->node = number;
+    incident->detector = detector;
+    memcpy(incident->detector_name, d->name, DETECTOR_NAME_SIZE);
+    incident->state = INCIDENT_OPEN;
+    incident->why = WHY_FINDING;
+    incident->severity = d->severity;
+    incident->remedy = REMEDY_NONE;
+    incident->local_cause = detector_has_local_cause(d);
+    incident->began_at = cold->began_at[detector];
+    incident->opened_at = core->now;
+    incident->planned_at = incident->acted_at = incident->answer_by = incident->ended_at = INSTANT_NONE;
+    incident->verify_from = incident->verify_by = incident->healthy_since = incident->closed_at = INSTANT_NONE;
+    incident->blocked_at = incident->blocked_last_at = INSTANT_NONE;
+    note_evidence(core, incident);
+    effects_add_incident(core, out, EFFECT_RECORD, incident);
+    start_waits(core, incident, out);
+    return s;
+}
+
+/* "Resolved" was too early: what was done only masked it, so the next rung is due. */
+void plan_reopen(struct core *core, uint32_t slot, struct effects *out)
+{
+    struct incident *incident = &slot_of(core, slot)->incident;
+    heap_set(heap_of(core), heap_item_of_slot(core, slot), INSTANT_NEVER);
+    incident_move(incident, INCIDENT_OPEN, WHY_REOPENED);
+    incident->verdict = VERDICT_INEFFECTIVE;
+    incident->reopened++;
+    incident->rung++;
+    incident->closed_at = INSTANT_NONE;
+    incident->remedy = REMEDY_NONE;
+    incident->approved = incident->proposed = incident->acknowledged = 0;
+    note_evidence(core, incident);
+    effects_add_incident(core, out, EFFECT_RECORD, incident);
+    start_waits(core, incident, out);
+}
+
+/* --- closing -------------------------------------------------------------------------------------------------- */
+
+/* Resolved or escalated. A verified one is remembered for the recurrence window, an escalated one until its finding
+ * is gone; any other leaves the core at once. */
+void plan_close(struct core *core, uint32_t slot, enum incident_state state, enum why why, struct effects *out)
+{
+    struct incident *incident = &slot_of(core, slot)->incident;
+    uint32_t number = incident->node;
+    incident_move(incident, state, why);
+    incident->closed_at = core->now;
+    incident->block = BLOCK_NONE;
+    effects_add_incident(core, out, EFFECT_RECORD, incident);
+    if (state == INCIDENT_ESCALATED) {
+        effects_add_incident(core, out, EFFECT_NOTIFY, incident);
+        heap_set(heap_of(core), heap_item_of_slot(core, slot), INSTANT_NEVER);
+    } else if (incident->verdict == VERDICT_EFFECTIVE && why == WHY_HEALTHY) {
+        heap_set(heap_of(core), heap_item_of_slot(core, slot),
+                 core->now + core->policy.guards.recurrence_ns);
+    } else {
+        plan_release(core, slot);
+    }
+    node_refresh_illness(core, number, out);
+}
+
+/* --- attribution ---------------------------------------------------------------------------------------------- */
+
+static bool node_is_sick(const struct core *core, uint32_t number)
+{
+    const struct node *node = node_of(core, number);
+    if (node->flags & NODE_SILENT || node->acting != NO_INDEX) {
+        return true;
+    }
+    for (uint32_t s = node->first_incident; s != NO_INDEX; s = slot_of(core, s)->next) {
+        if (slot_of(core, s)->incident.state != INCIDENT_RESOLVED) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Something below is sick. Nodes of a ring of calls do not explain each other, or nobody would ever be healed. */
+static bool callee_explains(const struct core *core, uint32_t number)
+{
+    uint32_t queue[WALK_MAX];
+    uint32_t count = 1;
+    queue[0] = number;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct node_cold *cold = cold_of(core, queue[i]);
+        for (uint32_t c = 0; c < cold->calls_count; c++) {
+            uint32_t callee = cold->calls[c];
+            bool seen = false;
+            for (uint32_t k = 0; k < count && !seen; k++) {
+                seen = queue[k] == callee;
+            }
+            if (seen || count == WALK_MAX) {
+                continue;
+            }
+            queue[count++] = callee;
+            if (node_is_sick(core, callee) && !node_calls_reach(core, callee, number)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* A finding with a local cause on the same node explains what users see of it. */
+static bool neighbour_explains(const struct core *core, const struct incident *incident)
+{
+    const struct node *node = node_of(core, incident->node);
+    for (uint32_t s = node->first_incident; s != NO_INDEX; s = slot_of(core, s)->next) {
+        const struct incident *other = &slot_of(core, s)->incident;
+        if (other->id != incident->id && other->local_cause && other->state != INCIDENT_RESOLVED) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Only findings without a cause of their own can be explained: a busy processor is nobody else's. */
+bool plan_is_explained(const struct core *core, const struct incident *incident)
+{
+    return !incident->local_cause &&
+           (neighbour_explains(core, incident) || callee_explains(core, incident->node));
+}
+
+/* --- the ladder ----------------------------------------------------------------------------------------------- */
+
+static void plan_choose(struct core *core, uint32_t slot, enum remedy remedy, enum why why, struct effects *out)
+{
+    struct incident *incident = &slot_of(core, slot)->incident;
+    incident_move(incident, INCIDENT_PLANNED, why);
+    incident->remedy = (uint8_t)remedy;
+    incident->planned_at = core->now;
+    incident->approved = 0;
+    incident->proposed = why == WHY_PROPOSAL;
+    incident->block = BLOCK_NONE;
+    effects_add_incident(core, out, EFFECT_RECORD, incident);
+}
+
+/* The built-in plan: the rung that is due. Nothing left, or a rung that says so: people. */
+static void plan_built_in(struct core *core, uint32_t slot, struct effects *out)
+{
+    struct incident *incident = &slot_of(core, slot)->incident;
+    const struct detector *d = detector_of(core, incident);
+    if (incident->rung >= d->ladder_count) {
+        plan_close(core, slot, INCIDENT_ESCALATED, WHY_LADDER_END, out);
+        return;
+    }
+    enum remedy remedy = (enum remedy)d->ladder[incident->rung].remedy;
+    if (!remedy_infos[remedy].disruptive) {
+        incident->remedy = (uint8_t)remedy;
+        plan_close(core, slot, INCIDENT_ESCALATED, WHY_PAGE, out);
+        return;
+    }
+    plan_choose(core, slot, remedy, incident->proposed ? WHY_PROPOSAL : WHY_LADDER, out);
+}
+
+static void try_to_act(struct core *core, uint32_t slot, struct effects *out)
+{
+    struct incident *incident = &slot_of(core, slot)->incident;
+    enum block_reason reason = guard_check(core, incident);
+    guard_note(core, incident, reason, out);
+    if (reason == BLOCK_NONE) {
+        act_order(core, slot, out);
+    } else if (reason == BLOCK_ATTEMPTS) {
+        plan_close(core, slot, INCIDENT_ESCALATED, WHY_GAVE_UP, out);
+    }
+}
+
+/* Takes an OPEN or PLANNED incident as far as it can go now; others are left as they are. */
+void plan_advance(struct core *core, uint32_t slot, struct effects *out)
+{
+    struct incident *incident = &slot_of(core, slot)->incident;
+    if (incident->state != INCIDENT_OPEN && incident->state != INCIDENT_PLANNED) {
+        return;
+    }
+    incident->explained = plan_is_explained(core, incident);
+    if (incident->explained) {
+        incident->hold_until = core->now + core->policy.guards.hold_ns;
+        guard_note(core, incident, BLOCK_EXPLAINED, out);
+        return;
+    }
+    if (node_of(core, incident->node)->clearing & (1u << incident->detector)) {
+        guard_note(core, incident, BLOCK_CLEARING, out);
+        return;
+    }
+    if (core->now < incident->hold_until) {
+        guard_note(core, incident, BLOCK_HOLD, out);
+        return;
+    }
+    if (incident->state == INCIDENT_OPEN && core->now < incident->planner_by) {
+        guard_note(core, incident, BLOCK_PLANNER, out);
+        return;
+    }
+    if (incident->state == INCIDENT_OPEN) {
+        plan_built_in(core, slot, out);
+    }
+    /* The slot may have been closed and even released by now. */
+    if (slot_of(core, slot)->used && incident->state == INCIDENT_PLANNED) {
+        try_to_act(core, slot, out);
+    }
+}
+
+/* What was tried did not help: the next rung, or people. `why` says how we know. */
+void plan_next_rung(struct core *core, uint32_t slot, enum why why, struct effects *out)
+{
+    struct incident *incident = &slot_of(core, slot)->incident;
+    const struct detector *d = detector_of(core, incident);
+    incident->rung++;
+    if (incident->rung >= d->ladder_count) {
+        plan_close(core, slot, INCIDENT_ESCALATED, WHY_LADDER_END, out);
+        return;
+    }
+    enum remedy remedy = (enum remedy)d->ladder[incident->rung].remedy;
+    if (!remedy_infos[remedy].disruptive) {
+        incident->remedy = (uint8_t)remedy;
+        plan_close(core, slot, INCIDENT_ESCALATED, WHY_PAGE, out);
+        return;
+    }
+    plan_choose(core, slot, remedy, why, out);
+}
+
+/* The heap's top was this incident. */
+void plan_due(struct core *core, uint32_t slot, struct effects *out)
+{
+    struct slot *due = slot_of(core, slot);
+    heap_set(heap_of(core), heap_item_of_slot(core, slot), INSTANT_NEVER);
+    switch ((enum incident_state)due->incident.state) {
+    case INCIDENT_ACTING:
+        act_no_answer(core, slot, out);
+        break;
+    case INCIDENT_VERIFYING:
+        verify_due(core, slot, out);
+        break;
+    case INCIDENT_RESOLVED:
+        plan_release(core, slot);
+        break;
+    case INCIDENT_OPEN:
+    case INCIDENT_PLANNED:
+    case INCIDENT_ESCALATED:
+    default:
+        break;
+    }
+}

@@ -1,0 +1,199 @@
+/* What the core's files share: the layout of its memory, and the calls between them. Private to src/core.
+ *
+ * One block: struct core, the nodes' hot rows, their cold rows, the incident slots, the heap of due things.
+ * Everything refers by index, nothing by pointer, so the block can be copied. A step touches one hot row in the
+ * usual case: a healthy report. */
+#ifndef CORE_STATE_H
+#define CORE_STATE_H
+
+#include "base/check.h"
+#include "base/heap.h"
+#include "core/core.h"
+
+#include <string.h>
+
+/* A command must begin within this time; then its node agent refuses it. */
+#define COMMAND_EXPIRES_NS (10 * SECOND)
+/* ... and must be answered within this time, or its outcome is unknown. */
+#define COMMAND_ANSWER_NS (20 * SECOND)
+/* Fresh samples that a verdict needs at least (reliability S11). */
+#define VERIFY_SAMPLES_MIN 3
+/* Without a declared interval, and before two reports are seen. */
+#define INTERVAL_DEFAULT_NS (1 * SECOND)
+/* A node is silent after this time without a report when no detector says otherwise; never before three intervals. */
+#define SILENT_DEFAULT_NS (5 * SECOND)
+/* A stopped action that stays stopped for one reason is told again this often, with its count. */
+#define BLOCK_REPEAT_NS (5 * SECOND)
+/* A deciding walk never leaves more effects than this for one incident. */
+#define EFFECTS_RESERVE 8
+/* Past actions kept per node; attempts.max above this is refused by the policy reader. */
+#define ACTIONS_KEPT 16
+/* How far a walk along the call graph goes, in nodes. */
+#define WALK_MAX 64
+
+enum node_flag {
+    NODE_KNOWN = 1 << 0,  /* enrolled: has a name */
+    NODE_HERE = 1 << 1,   /* part of the fleet */
+    NODE_SILENT = 1 << 2, /* no report for too long */
+    NODE_ILL = 1 << 3,    /* by itself: counts for the breaker */
+    NODE_GONE = 1 << 4,   /* said goodbye */
+    NODE_WORK = 1 << 5,   /* a walk over its incidents is not finished */
+    NODE_DECLARED = 1 << 6 /* its interval is declared, not learned */
+};
+
+/* The hot row: all that a healthy report touches. */
+struct node {
+    double value[METRIC_CAPACITY]; /* of the newest evaluated report */
+    instant seen_at;               /* newest report of any kind; INSTANT_NONE before */
+    instant sampled_at;            /* newest evaluated sample; INSTANT_NONE before */
+    uint64_t boot;
+    uint64_t previous_boot;
+    uint64_t sequence;
+    duration interval_ns;
+    uint32_t present;        /* metrics of the newest evaluated report */
+    uint32_t pending;        /* detector slots: `when` holds, not yet long enough */
+    uint32_t firing;         /* ... long enough: ill */
+    uint32_t clearing;       /* ... of the firing: `clear` holds, not yet long enough */
+    uint32_t generation;     /* of the policy that these bits were made under */
+    uint32_t first_incident; /* slot, or NO_INDEX */
+    uint32_t acting;         /* slot of the incident whose command is in flight or being verified */
+    uint32_t flags;          /* enum node_flag */
+};
+_Static_assert(sizeof(struct node) <= 256, "a node's hot row must stay within 256 bytes");
+
+struct node_cold {
+    instant since[DETECTOR_MAX]; /* first sample of the present run of `when`, or of `clear` while clearing */
+    instant began_at[DETECTOR_MAX]; /* first sample of the finding that fires now */
+    instant acted_at[ACTIONS_KEPT]; /* ring of disruptive commands */
+    instant action_ended_at;        /* end of the newest action or of its verification */
+    uint32_t calls[CALLS_MAX];
+    uint32_t calls_count;
+    uint32_t acted_next; /* place in the ring */
+    char name[NODE_NAME_SIZE];
+};
+
+struct slot {
+    struct incident incident;
+    struct command command; /* the newest one */
+    uint32_t next;          /* of the same node, or of the free list */
+    uint32_t used;
+};
+
+struct core {
+    struct core_config config;
+    struct control control;
+    instant now;
+    instant away_until; /* we were away until then: verdicts and actions need reports from after it */
+    uint64_t digest;
+    uint64_t nodes_offset, cold_offset, slots_offset, heap_offset;
+    uint32_t node_count; /* highest number in use + 1 */
+    uint32_t fleet;
+    uint32_t unhealthy; /* of the fleet: ill by themselves, or silent */
+    uint32_t disrupted;
+    uint32_t free_slot;
+    uint32_t policy_generation;
+    uint32_t slot_generation[DETECTOR_MAX]; /* the policy generation in which this slot last changed its meaning */
+    struct policy policy;
+};
+
+/* --- layout --------------------------------------------------------------------------------------------------- */
+
+static inline struct node *node_of(const struct core *core, uint32_t node)
+{
+    return (struct node *)((char *)(uintptr_t)core + core->nodes_offset) + node;
+}
+
+static inline struct node_cold *cold_of(const struct core *core, uint32_t node)
+{
+    return (struct node_cold *)((char *)(uintptr_t)core + core->cold_offset) + node;
+}
+
+static inline struct slot *slot_of(const struct core *core, uint32_t slot)
+{
+    return (struct slot *)((char *)(uintptr_t)core + core->slots_offset) + slot;
+}
+
+static inline struct heap *heap_of(const struct core *core)
+{
+    return (struct heap *)((char *)(uintptr_t)core + core->heap_offset);
+}
+
+/* Items of the heap: nodes first, then incident slots. */
+static inline uint32_t heap_item_of_slot(const struct core *core, uint32_t slot)
+{
+    return core->config.node_capacity + slot;
+}
+
+static inline const struct detector *detector_of(const struct core *core, const struct incident *incident)
+{
+    return &core->policy.detectors[incident->detector];
+}
+
+/* --- effects ---------------------------------------------------------------------------------------------------- */
+
+static inline bool effects_have_room(const struct effects *out)
+{
+    return out->count + EFFECTS_RESERVE <= EFFECTS_MAX;
+}
+
+/* A zeroed effect of that kind at the end of the list, padding included. */
+struct effect *effects_add(struct core *core, struct effects *out, enum effect_kind kind, uint32_t node);
+void effects_add_incident(struct core *core, struct effects *out, enum effect_kind kind,
+                          const struct incident *incident);
+void effects_add_reject(struct core *core, struct effects *out, uint32_t node, enum reject reject);
+void effects_add_control(struct core *core, struct effects *out);
+
+/* --- node.c: who is there, and the walk over one node's incidents ----------------------------------------------- */
+
+bool node_hello(struct core *core, uint32_t number, const struct hello *hello, bool here);
+void node_goodbye(struct core *core, uint32_t number);
+void node_due(struct core *core, uint32_t number, struct effects *out);
+void node_report(struct core *core, const struct event *event, struct effects *out);
+void node_walk(struct core *core, uint32_t number, struct effects *out); /* open, advance and close its incidents */
+void node_walk_later(struct core *core, uint32_t number);                /* queue such a walk */
+void node_refresh_illness(struct core *core, uint32_t number, struct effects *out);
+void node_schedule(struct core *core, uint32_t number);
+bool node_calls_reach(const struct core *core, uint32_t from, uint32_t to);
+
+/* --- detect.c: conditions and detectors ------------------------------------------------------------------------- */
+
+enum truth { TRUTH_FALSE, TRUTH_TRUE, TRUTH_UNKNOWN };
+
+struct sample_pair { /* the sample to judge, and the one before for rates */
+    const double *value;
+    const double *previous;
+    uint32_t present, previous_present;
+    double elapsed_s; /* between them; 0 if there is none before */
+};
+
+enum truth detect_conditions(const struct condition *conditions, uint32_t count, const struct sample_pair *pair);
+void detect_report(struct core *core, uint32_t number, const struct sample_pair *pair, instant at, bool hole);
+void detect_silence(struct core *core, uint32_t number);
+duration detect_silent_after(const struct core *core, const struct node *node, uint32_t slot);
+void detect_adopt_generation(struct core *core, uint32_t number);
+
+/* --- plan.c, guard.c, act.c, verify.c: one incident ---------------------------------------------------------- */
+
+uint32_t plan_open(struct core *core, uint32_t number, uint32_t detector, struct effects *out); /* slot or NO_INDEX */
+void plan_reopen(struct core *core, uint32_t slot, struct effects *out);
+void plan_advance(struct core *core, uint32_t slot, struct effects *out); /* OPEN and PLANNED */
+void plan_next_rung(struct core *core, uint32_t slot, enum why why, struct effects *out);
+void plan_close(struct core *core, uint32_t slot, enum incident_state state, enum why why, struct effects *out);
+void plan_release(struct core *core, uint32_t slot);
+bool plan_is_explained(const struct core *core, const struct incident *incident);
+void plan_due(struct core *core, uint32_t slot, struct effects *out);
+
+enum block_reason guard_check(const struct core *core, const struct incident *incident);
+void guard_note(struct core *core, struct incident *incident, enum block_reason reason, struct effects *out);
+void guard_check_breaker(struct core *core, struct effects *out);
+
+void act_order(struct core *core, uint32_t slot, struct effects *out);
+void act_end(struct core *core, uint32_t slot, const struct command_end *end, struct effects *out);
+void act_no_answer(struct core *core, uint32_t slot, struct effects *out);
+void act_release(struct core *core, uint32_t slot); /* the target is no longer disrupted */
+
+void verify_begin(struct core *core, uint32_t slot, enum why why, struct effects *out);
+void verify_report(struct core *core, uint32_t slot, const struct sample_pair *pair, bool hole, struct effects *out);
+void verify_due(struct core *core, uint32_t slot, struct effects *out);
+
+#endif

@@ -1,0 +1,156 @@
+/* Every named thing of homeostat, once. Each row gives the enumerator and the one word that traces, JSON, the
+ * database and the pages use for it, so that these cannot drift apart. vocabulary.h makes enums and look-ups
+ * of these tables; nothing else may spell these words. */
+#ifndef CORE_TABLES_H
+#define CORE_TABLES_H
+
+/* X(symbol, name, short name, unit, worse when, witness, reach)
+ * unit:    RATIO 0..1, SECONDS, BYTES, PER_SECOND, COUNT, FLAG 0 or 1
+ * worse:   UP or DOWN, the direction that means illness
+ * witness: who sees it. Two metrics corroborate each other only if their witnesses differ.
+ * reach:   LOCAL, a property of this node alone; SHARED, a sick callee shows in it as well. */
+#define METRIC_TABLE(X)                                                                                      \
+    X(CPU_UTILIZATION, "cpu_utilization", "cpu", RATIO, UP, SCHEDULER, LOCAL)                                \
+    X(MEMORY_BYTES, "memory_bytes", "memory", BYTES, UP, MEMORY, LOCAL)                                      \
+    X(SERVICE_UP, "service_up", "service", FLAG, DOWN, SUPERVISOR, LOCAL)                                    \
+    X(SERVICE_STARTS, "service_starts", "starts", COUNT, UP, SUPERVISOR, LOCAL)                              \
+    X(REQUEST_RATE, "request_rate", "requests", PER_SECOND, DOWN, USERS, SHARED)                             \
+    X(REQUEST_LATENCY, "request_latency", "latency", SECONDS, UP, USERS, SHARED)                             \
+    X(ERROR_RATIO, "error_ratio", "errors", RATIO, UP, USERS, SHARED)                                        \
+    X(STORAGE_LATENCY, "storage_latency", "storage", SECONDS, UP, STORAGE, LOCAL)                            \
+    X(NETWORK_LATENCY, "network_latency", "network", SECONDS, UP, NETWORK, LOCAL)                            \
+    X(FILESYSTEM_UTILIZATION, "filesystem_utilization", "filesystem", RATIO, UP, FILESYSTEM, LOCAL)          \
+    X(NODE_CPU_UTILIZATION, "node_cpu_utilization", "node-cpu", RATIO, UP, SCHEDULER, LOCAL)                 \
+    X(NODE_MEMORY_UTILIZATION, "node_memory_utilization", "node-memory", RATIO, UP, MEMORY, LOCAL)
+
+/* X(symbol, name, disruptive, what it does, for people)
+ * Disruptive remedies pass the guards; the others need no command and harm nobody. */
+#define REMEDY_TABLE(X)                                                                                      \
+    X(RESTART_SERVICE, "restart_service", true, "end the service's process and start it afresh")             \
+    X(FAILOVER_STORAGE, "failover_storage", true, "let the service write to its standby folder")             \
+    X(RESET_NETWORK, "reset_network", true, "replace the node's link by a fresh one")                        \
+    X(DRAIN_NODE, "drain_node", true, "send the node no more requests until its service is restarted")       \
+    X(PAGE_HUMAN, "page_human", false, "tell people and leave the node alone")
+
+/* X(symbol, name): the life of an incident, see incident.h for the drawing. */
+#define INCIDENT_STATE_TABLE(X)                                                                              \
+    X(OPEN, "open")                                                                                          \
+    X(PLANNED, "planned")                                                                                    \
+    X(ACTING, "acting")                                                                                      \
+    X(VERIFYING, "verifying")                                                                                \
+    X(RESOLVED, "resolved")                                                                                  \
+    X(ESCALATED, "escalated")
+
+/* X(from, to): the only legal moves of an incident. */
+#define INCIDENT_EDGE_TABLE(X)                                                                               \
+    X(OPEN, PLANNED)                                                                                         \
+    X(OPEN, RESOLVED)                                                                                        \
+    X(OPEN, ESCALATED)                                                                                       \
+    X(PLANNED, ACTING)                                                                                       \
+    X(PLANNED, RESOLVED)                                                                                     \
+    X(PLANNED, ESCALATED)                                                                                    \
+    X(ACTING, VERIFYING)                                                                                     \
+    X(ACTING, PLANNED)                                                                                       \
+    X(ACTING, ESCALATED)                                                                                     \
+    X(VERIFYING, RESOLVED)                                                                                   \
+    X(VERIFYING, PLANNED)                                                                                    \
+    X(VERIFYING, ESCALATED)                                                                                  \
+    X(RESOLVED, OPEN)                                                                                        \
+    X(ESCALATED, RESOLVED)
+
+/* X(symbol, name): how a command ended, as its node agent tells it. `none`: not ended. `unknown`: no answer in
+ * time. `cut`: it began and was interrupted. `refused` and `expired`: it never began. */
+#define OUTCOME_TABLE(X)                                                                                     \
+    X(NONE, "none")                                                                                          \
+    X(DONE, "done")                                                                                          \
+    X(FAILED, "failed")                                                                                      \
+    X(CUT, "cut")                                                                                            \
+    X(REFUSED, "refused")                                                                                    \
+    X(EXPIRED, "expired")                                                                                    \
+    X(UNKNOWN, "unknown")
+
+/* X(symbol, name): what verification found. */
+#define VERDICT_TABLE(X)                                                                                     \
+    X(NONE, "none")                                                                                          \
+    X(EFFECTIVE, "effective")                                                                                \
+    X(INEFFECTIVE, "ineffective")                                                                            \
+    X(INCONCLUSIVE, "inconclusive")                                                                          \
+    X(HARMED, "harmed")
+
+/* X(symbol, name, for people): why an action was not taken. One evaluation has exactly one reason: the first
+ * that applies in this order. */
+#define BLOCK_REASON_TABLE(X)                                                                                \
+    X(NONE, "none", "")                                                                                      \
+    X(STALE, "stale", "its newest sample is too old to act on")                                              \
+    X(GRACE, "grace", "the control plane itself was away; waiting for fresh reports")                        \
+    X(CLEARING, "clearing", "its newest samples look well again")                                            \
+    X(EXPLAINED, "explained", "what it calls, or another finding here, explains it")                         \
+    X(HOLD, "hold", "waiting for news from what it calls")                                                   \
+    X(PLANNER, "planner", "waiting for the planner's proposal")                                              \
+    X(UNCORROBORATED, "uncorroborated", "one metric alone; a second witness is missing")                     \
+    X(DRY_RUN, "dry_run", "the policy only watches")                                                         \
+    X(PAUSED, "paused", "a person has paused automation")                                                    \
+    X(BREAKER, "breaker", "too much of the fleet is ill; a person must reset the breaker")                   \
+    X(IN_FLIGHT, "in_flight", "another action on this node is not finished")                                 \
+    X(COOLDOWN, "cooldown", "the last action on this node is too recent")                                    \
+    X(ATTEMPTS, "attempts", "this node has used up its attempts")                                            \
+    X(BUDGET, "budget", "as many nodes are being worked on as the policy allows")                            \
+    X(APPROVAL, "approval", "waiting for a person's approval")
+
+#define SEVERITY_TABLE(X)                                                                                    \
+    X(INFO, "info")                                                                                          \
+    X(WARNING, "warning")                                                                                    \
+    X(CRITICAL, "critical")
+
+#define MODE_TABLE(X)                                                                                        \
+    X(AUTO, "auto")                                                                                          \
+    X(APPROVE, "approve")                                                                                    \
+    X(DRY_RUN, "dry_run")
+
+/* X(symbol, name): what a person can say to the core. */
+#define OPERATOR_WORD_TABLE(X)                                                                               \
+    X(APPROVE, "approve")                                                                                    \
+    X(ACKNOWLEDGE, "acknowledge")                                                                            \
+    X(PAUSE, "pause")                                                                                        \
+    X(RESUME, "resume")                                                                                      \
+    X(RESET, "reset")
+
+/* X(symbol, name): why an incident moved, or what else is worth a line in its timeline. */
+#define WHY_TABLE(X)                                                                                         \
+    X(NONE, "none")                                                                                          \
+    X(FINDING, "finding")             /* a detector fired */                                                 \
+    X(REOPENED, "reopened")           /* the same finding came back too soon */                              \
+    X(LADDER, "ladder")               /* the built-in plan: the next rung */                                 \
+    X(PROPOSAL, "proposal")           /* a planner's proposal, weighed and taken */                          \
+    X(GUARDS_PASSED, "guards_passed") /* every guard agreed */                                               \
+    X(COMMAND_ENDED, "command_ended") /* the node agent answered */                                          \
+    X(NOT_BEGUN, "not_begun")         /* the command never began; it may be tried again */                   \
+    X(NO_ANSWER, "no_answer")         /* no outcome in time: observation must tell */                        \
+    X(COMMAND_FAILED, "command_failed")                                                                      \
+    X(CLEARED, "cleared")     /* the finding cleared without an action of ours */                            \
+    X(HEALTHY, "healthy")     /* verified */                                                                 \
+    X(STILL_ILL, "still_ill") /* verified: it did not help */                                                \
+    X(NO_EVIDENCE, "no_evidence")                                                                            \
+    X(WORSE, "worse")           /* something else got worse since */                                         \
+    X(LADDER_END, "ladder_end") /* nothing left to try */                                                    \
+    X(PAGE, "page")             /* the rung says: tell people */                                             \
+    X(GAVE_UP, "gave_up")       /* attempts used up */                                                       \
+    X(ACKNOWLEDGED, "acknowledged")                                                                          \
+    X(APPROVED, "approved")                                                                                  \
+    X(UNWATCHED, "unwatched") /* the policy no longer has this detector */
+
+/* X(symbol, name, metric that must move, default intensity, least, most, unit of intensity, cures, sentence)
+ * The intensity's unit is RATIO, SECONDS or NONE. `cures` is a mask of REMEDY_BIT()s. */
+#define FAULT_TABLE(X)                                                                                       \
+    X(CPU_SPIKE, "cpu_spike", CPU_UTILIZATION, 0.95, 0.05, 1.0, RATIO, REMEDY_BIT(RESTART_SERVICE),          \
+      "the service burns that share of a core on its own request loop")                                      \
+    X(NETWORK_DELAY, "network_delay", NETWORK_LATENCY, 0.2, 0.001, 10.0, SECONDS, REMEDY_BIT(RESET_NETWORK), \
+      "the node's link holds every reply back that long")                                                    \
+    X(STORAGE_LATENCY, "storage_latency", STORAGE_LATENCY, 0.25, 0.001, 10.0, SECONDS,                       \
+      REMEDY_BIT(FAILOVER_STORAGE), "each write and fsync in the service's data folder waits that long")     \
+    X(SERVICE_CRASH, "service_crash", SERVICE_UP, 1.0, 1.0, 1.0, NONE, REMEDY_BIT(RESTART_SERVICE),          \
+      "the service's process is killed")                                                                     \
+    X(SERVICE_HANG, "service_hang", ERROR_RATIO, 1.0, 1.0, 1.0, NONE, REMEDY_BIT(RESTART_SERVICE),           \
+      "the service's process is stopped: alive, and silent")
+
+#endif

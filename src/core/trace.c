@@ -1,0 +1,385 @@
+#include "core/trace.h"
+
+#include "base/check.h"
+
+#include <math.h>
+#include <string.h>
+
+/* --- values ----------------------------------------------------------------------------------------------------- */
+
+static void add_bytes(struct text *text, double bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    size_t unit = 0;
+    while (bytes >= 1024 && unit + 1 < COUNT_OF(units)) {
+        bytes /= 1024;
+        unit++;
+    }
+    text_addf(text, bytes < 10 && unit > 0 ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
+}
+
+void trace_value(struct text *text, enum metric metric, double value)
+{
+    if (isnan(value)) {
+        text_add(text, "-");
+        return;
+    }
+    switch (metric_infos[metric].unit) {
+    case UNIT_RATIO:
+        text_addf(text, value != 0 && value < 0.0095 ? "%.1f %%" : "%.0f %%", value * 100);
+        break;
+    case UNIT_SECONDS:
+        if (value >= 0 && value < 1e9) {
+            text_duration(text, duration_from_seconds(value));
+        } else {
+            text_addf(text, "%.3g s", value);
+        }
+        break;
+    case UNIT_BYTES:
+        add_bytes(text, value);
+        break;
+    case UNIT_PER_SECOND:
+        text_addf(text, "%.3g /s", value);
+        break;
+    case UNIT_NONE:
+    case UNIT_COUNT:
+    case UNIT_FLAG:
+    default:
+        text_addf(text, "%.6g", value);
+    }
+}
+
+static void add_number(struct text *text, const struct condition *c)
+{
+    if (c->rate) {
+        text_addf(text, "%.6g per s", c->number);
+    } else {
+        trace_value(text, (enum metric)c->metric, c->number);
+    }
+}
+
+void trace_conditions(struct text *text, const struct condition *conditions, uint32_t count)
+{
+    static const char *const operators[] = {">", ">=", "<", "<="};
+    for (uint32_t i = 0; i < count; i++) {
+        const struct condition *c = &conditions[i];
+        const char *name = metric_name((enum metric)c->metric);
+        text_addf(text, c->rate ? "%srate(%s) %s " : "%s%s %s ", i == 0 ? "" : " and ", name,
+                  operators[c->comparison]);
+        add_number(text, c);
+    }
+}
+
+/* --- sentences -------------------------------------------------------------------------------------------------- */
+
+static void say_comparison(struct text *text, const struct condition *c)
+{
+    static const char *const words[] = {"above", "at least", "below", "at most"};
+    const struct metric_info *info = &metric_infos[c->metric];
+    if (info->unit == UNIT_FLAG) {
+        bool is_one = c->comparison == COMPARE_GT || c->comparison == COMPARE_GE;
+        text_addf(text, "%s %s", info->short_name, is_one ? "is up" : "is down");
+        return;
+    }
+    text_addf(text, c->rate ? "%s growing %s " : "%s %s ", info->short_name, words[c->comparison]);
+    add_number(text, c);
+}
+
+static void say_finding(struct text *text, const struct core *core, const struct incident *i)
+{
+    const struct detector *d = i->detector == NO_INDEX ? NULL : &core_policy(core)->detectors[i->detector];
+    if (d == NULL) {
+        text_add(text, i->detector_name);
+        return;
+    }
+    if (d->absent_ns > 0) {
+        text_add(text, "no report for ");
+        text_duration(text, d->absent_ns);
+        return;
+    }
+    for (uint32_t k = 0; k < d->when_count; k++) {
+        text_add(text, k == 0 ? "" : " and ");
+        say_comparison(text, &d->when[k]);
+    }
+    if (d->for_ns > 0) {
+        text_add(text, " for ");
+        text_duration(text, d->for_ns);
+    }
+}
+
+static void say_seen(struct text *text, const struct incident *i, bool after)
+{
+    for (uint32_t k = 0; k < i->evidence_count; k++) {
+        const struct evidence *e = &i->evidence[k];
+        enum metric metric = (enum metric)e->condition.metric;
+        text_addf(text, "%s%s ", k == 0 ? "" : ", ", metric_infos[metric].short_name);
+        trace_value(text, metric, e->before);
+        if (after) {
+            text_add(text, " -> ");
+            trace_value(text, metric, e->after);
+        }
+    }
+}
+
+static void say_plan(struct text *text, const struct incident *i)
+{
+    text_addf(text, "%s: ", remedy_name((enum remedy)i->remedy));
+    switch ((enum why)i->why) {
+    case WHY_PROPOSAL:
+        text_add(text, "the planner's proposal, and it is on the ladder");
+        break;
+    case WHY_STILL_ILL:
+        text_add(text, "the next rung; what was done did not help (ineffective)");
+        break;
+    case WHY_COMMAND_FAILED:
+        text_add(text, "the next rung; the command failed");
+        break;
+    case WHY_NOT_BEGUN:
+        text_addf(text, "the command never began (%s)", outcome_name((enum outcome)i->outcome));
+        break;
+    case WHY_APPROVED:
+        text_add(text, "a person approved it");
+        break;
+    default:
+        text_add(text, i->reopened > 0   ? "the next rung; last time's only masked it"
+                       : i->local_cause ? "it is ill by itself"
+                                        : "nothing it calls explains it");
+    }
+}
+
+static void say_escalation(struct text *text, const struct incident *i)
+{
+    switch ((enum why)i->why) {
+    case WHY_PAGE:
+        text_add(text, i->attempts > 0 ? "told to people; what was tried did not help" : "told to people");
+        break;
+    case WHY_LADDER_END:
+        text_add(text, i->attempts > 0 ? "nothing left to try; people are needed" : "no remedy is planned for this");
+        break;
+    case WHY_NO_EVIDENCE:
+        text_add(text, i->outcome == OUTCOME_DONE ? "inconclusive: no fresh samples tell whether it helped"
+                                                  : "inconclusive: nobody said that the command was carried out");
+        return;
+    case WHY_WORSE:
+        text_add(text, "harmed: something else got worse since; no further action");
+        return;
+    case WHY_GAVE_UP:
+        text_add(text, "gave up: this node has used up its attempts");
+        return;
+    default:
+        text_add(text, why_name((enum why)i->why));
+        return;
+    }
+    if (i->attempts == 0 && i->evidence_count > 0) {
+        text_add(text, ": ");
+        say_seen(text, i, false);
+    }
+}
+
+static void say_resolution(struct text *text, const struct incident *i)
+{
+    switch ((enum why)i->why) {
+    case WHY_HEALTHY:
+        text_addf(text, "%s: ", verdict_name((enum verdict)i->verdict));
+        say_seen(text, i, true);
+        text_add(text, i->verdict == VERDICT_EFFECTIVE ? "; nothing else got worse"
+                                                       : "; well again, but nobody said that the command was carried out");
+        break;
+    case WHY_UNWATCHED:
+        text_add(text, "closed: nobody watches this any more");
+        break;
+    default:
+        text_add(text, i->attempts > 0 ? "well again" : "well again without an action of ours");
+    }
+}
+
+static void say_record(struct text *text, const struct core *core, const struct incident *i)
+{
+    if (i->why == WHY_ACKNOWLEDGED) {
+        text_add(text, "a person has seen it");
+        return;
+    }
+    switch ((enum incident_state)i->state) {
+    case INCIDENT_OPEN:
+        say_finding(text, core, i);
+        text_add(text, i->why == WHY_REOPENED ? "; it is back, so it was only masked" : "");
+        break;
+    case INCIDENT_PLANNED:
+        say_plan(text, i);
+        break;
+    case INCIDENT_ACTING:
+        text_addf(text, "%s is ordered, attempt %u", remedy_name((enum remedy)i->remedy), i->attempts);
+        break;
+    case INCIDENT_VERIFYING:
+        text_addf(text, i->why == WHY_NO_ANSWER ? "no answer to %s; watching whether it helped"
+                                                : "%s ended; watching whether it helped",
+                  remedy_name((enum remedy)i->remedy));
+        break;
+    case INCIDENT_RESOLVED:
+        say_resolution(text, i);
+        break;
+    case INCIDENT_ESCALATED:
+        say_escalation(text, i);
+        break;
+    case INCIDENT_STATE_COUNT:
+    default:
+        break;
+    }
+}
+
+static void say_blocked(struct text *text, const struct incident *i)
+{
+    if (i->remedy != REMEDY_NONE) {
+        text_addf(text, "%s not done: ", remedy_name((enum remedy)i->remedy));
+    }
+    text_add(text, block_reason_sentence((enum block_reason)i->block));
+    if (i->blocked_count > 1) {
+        text_addf(text, " (%u times)", i->blocked_count);
+    }
+}
+
+static void say_ended(struct text *text, const struct command *c)
+{
+    text_addf(text, "%s %s after ", remedy_name((enum remedy)c->remedy), outcome_name((enum outcome)c->outcome));
+    text_duration(text, c->ended_at - c->ordered_at);
+}
+
+static void say_notice(struct text *text, const struct core *core, const struct incident *i)
+{
+    if (i->state == INCIDENT_ESCALATED) {
+        say_escalation(text, i);
+        return;
+    }
+    say_finding(text, core, i);
+    text_addf(text, "; %s", block_reason_sentence((enum block_reason)i->block));
+}
+
+void trace_sentence(struct text *text, const struct core *core, const struct effect *effect)
+{
+    switch ((enum effect_kind)effect->kind) {
+    case EFFECT_RECORD:
+        say_record(text, core, &effect->of.incident);
+        break;
+    case EFFECT_ACT:
+        text_addf(text, "%s, command %llu", remedy_name((enum remedy)effect->of.command.remedy),
+                  (unsigned long long)effect->of.command.id);
+        break;
+    case EFFECT_ENDED:
+        say_ended(text, &effect->of.command);
+        break;
+    case EFFECT_BLOCKED:
+        say_blocked(text, &effect->of.incident);
+        break;
+    case EFFECT_CONTROL:
+        text_addf(text, "epoch %llu, automation %s, breaker %s", (unsigned long long)effect->of.control.epoch,
+                  effect->of.control.paused ? "paused" : "on", effect->of.control.breaker_open ? "open" : "closed");
+        break;
+    case EFFECT_ASK:
+        text_addf(text, "what should be done about %s?", effect->of.incident.detector_name);
+        break;
+    case EFFECT_NOTIFY:
+        say_notice(text, core, &effect->of.incident);
+        break;
+    case EFFECT_REJECT:
+        text_add(text, reject_sentence((enum reject)effect->reject));
+        break;
+    case EFFECT_COUNT:
+    default:
+        break;
+    }
+}
+
+const char *trace_step(const struct effect *effect)
+{
+    static const char *const by_state[INCIDENT_STATE_COUNT] = {
+        [INCIDENT_OPEN] = "DETECT",      [INCIDENT_PLANNED] = "PLAN",      [INCIDENT_ACTING] = "ACT",
+        [INCIDENT_VERIFYING] = "VERIFY", [INCIDENT_RESOLVED] = "RESOLVED", [INCIDENT_ESCALATED] = "PEOPLE"};
+    switch ((enum effect_kind)effect->kind) {
+    case EFFECT_RECORD:
+        return effect->of.incident.why == WHY_ACKNOWLEDGED ? "PEOPLE" : by_state[effect->of.incident.state];
+    case EFFECT_ACT:
+        return "COMMAND";
+    case EFFECT_ENDED:
+        return "DONE";
+    case EFFECT_BLOCKED:
+        return effect->of.incident.state == INCIDENT_OPEN ? "HELD" : "BLOCKED";
+    case EFFECT_CONTROL:
+        return "CONTROL";
+    case EFFECT_ASK:
+        return "ASK";
+    case EFFECT_NOTIFY:
+        return "NOTIFY";
+    case EFFECT_REJECT:
+        return "REJECT";
+    case EFFECT_COUNT:
+    default:
+        return "";
+    }
+}
+
+static uint64_t incident_of(const struct effect *effect)
+{
+    switch ((enum effect_kind)effect->kind) {
+    case EFFECT_RECORD:
+    case EFFECT_BLOCKED:
+    case EFFECT_ASK:
+    case EFFECT_NOTIFY:
+        return effect->of.incident.id;
+    case EFFECT_ACT:
+    case EFFECT_ENDED:
+        return effect->of.command.incident;
+    default:
+        return 0;
+    }
+}
+
+void trace_line(struct text *text, const struct core *core, const struct effect *effect)
+{
+    const char *name = effect->node == NO_INDEX ? "-" : core_node_name(core, effect->node);
+    text_addf(text, "%-8s  %-8s  ", trace_step(effect), name);
+    trace_sentence(text, core, effect);
+    if (incident_of(effect) != 0) {
+        text_addf(text, "  incident %llu", (unsigned long long)incident_of(effect));
+    }
+}
+
+/* --- the words of core.h -------------------------------------------------------------------------------------- */
+
+#define X(symbol, name, ...) name,
+const char *health_name(enum health health)
+{
+    static const char *const names[] = {X_HEALTHS(X)};
+    CHECK((unsigned)health < HEALTH_COUNT);
+    return names[health];
+}
+
+const char *event_kind_name(enum event_kind kind)
+{
+    static const char *const names[] = {X_EVENTS(X)};
+    CHECK((unsigned)kind < EVENT_COUNT);
+    return names[kind];
+}
+
+const char *effect_kind_name(enum effect_kind kind)
+{
+    static const char *const names[] = {X_EFFECTS(X)};
+    CHECK((unsigned)kind < EFFECT_COUNT);
+    return names[kind];
+}
+
+const char *reject_name(enum reject reject)
+{
+    static const char *const names[] = {X_REJECTS(X)};
+    CHECK((unsigned)reject < REJECT_COUNT);
+    return names[reject];
+}
+#undef X
+
+const char *reject_sentence(enum reject reject)
+{
+#define X(symbol, name, sentence) sentence,
+    static const char *const sentences[] = {X_REJECTS(X)};
+#undef X
+    CHECK((unsigned)reject < REJECT_COUNT);
+    return sentences[reject];
+}
