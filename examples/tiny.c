@@ -2,8 +2,8 @@
  *
  *     ninja -C build examples/tiny && build/examples/tiny
  *
- * No clock, no network, no process: time is a number that we make up. The control plane drives the same object code
- * with real reports. */
+ * No clock, no network, no process: time is a number that we make up. The control plane drives the same
+ * object code with real reports. */
 #include "core/core.h"
 #include "core/trace.h"
 
@@ -50,7 +50,7 @@ int main(void)
 {
     const double cpu[] = {0.03, 0.97, 0.97, 0.98, 0.97, 0.96, 0.04, 0.03, 0.03, 0.03};
     const struct core_config config = {.node_capacity = 1, .incident_capacity = 4};
-    struct core *core = core_init(malloc(core_size(&config)), &config);
+    struct core *core = core_init(calloc(1, core_size(&config)), &config);
     struct policy policy;
     struct event event = {.kind = EVENT_POLICY, .of.policy = &policy};
     write_policy(&policy);
@@ -66,7 +66,8 @@ int main(void)
         uint64_t command = step(core, &event);
         if (command != 0) { /* we are the node agent: done at once */
             event = (struct event){.at = event.at, .kind = EVENT_COMMAND_END};
-            event.of.command_end = (struct command_end){.command = command, .outcome = OUTCOME_DONE, .began = 1};
+            event.of.command_end =
+                (struct command_end){.command = command, .outcome = OUTCOME_DONE, .began = 1};
             step(core, &event);
         }
     }

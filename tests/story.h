@@ -19,7 +19,7 @@ struct story {
     struct policy policy;
     uint32_t nodes;
     uint64_t sequence[64];
-    uint64_t command; /* ordered last */
+    uint64_t command;  /* ordered last */
     uint32_t commands; /* ordered so far */
     instant now;
     bool verbose; /* blocked and control lines too */
@@ -40,14 +40,15 @@ void story_report(struct story *story, double at, uint32_t node, const char *sam
 void story_reports(struct story *story, double from, double to, uint32_t node, const char *samples);
 void story_wait(struct story *story, double until);
 void story_end(struct story *story, double at, uint32_t node, enum outcome outcome, bool began);
-void story_say(struct story *story, double at, enum operator_word word, uint64_t incident, enum remedy remedy);
+void story_say(struct story *story, double at, enum operator_word word, uint64_t incident,
+               enum remedy remedy);
 void story_event(struct story *story, double at, struct event *event);
 
 /* Fails with both texts if the log since the last call is not `expected`; then forgets the log. */
 #define story_expect(story, expected) story_expect_at(story, expected, __FILE__, __LINE__)
 void story_expect_at(struct story *story, const char *expected, const char *file, int line);
 /* Fails if the log since the last call lacks `piece`; forgets nothing. */
-#define story_saw(story, piece) story_saw_at(story, piece, true, __FILE__, __LINE__)
+#define story_saw(story, piece)     story_saw_at(story, piece, true, __FILE__, __LINE__)
 #define story_saw_not(story, piece) story_saw_at(story, piece, false, __FILE__, __LINE__)
 void story_saw_at(struct story *story, const char *piece, bool wanted, const char *file, int line);
 void story_forget(struct story *story);

@@ -23,10 +23,11 @@
     "version: 1\ndetectors:\n" CPU_DETECTOR "playbooks:\n" CPU_PLAYBOOK                                      \
     "guards: {per_target: {cooldown: 5s}}\n"
 
-#define ILL "cpu=0.97 latency=0.058"
+#define ILL  "cpu=0.97 latency=0.058"
 #define WELL "cpu=0.03 latency=0.001"
 
-/* --- detect, plan, act, verify ----------------------------------------------------------------------------------- */
+/* --- detect, plan, act, verify
+ * ----------------------------------------------------------------------------------- */
 
 static void test_cpu_is_high_and_a_restart_helps(void **state)
 {
@@ -40,10 +41,11 @@ static void test_cpu_is_high_and_a_restart_helps(void **state)
                     "6.0 ACT       web-1     restart_service is ordered, attempt 1  incident 1\n");
     story_end(s, 6.1, web, OUTCOME_DONE, true);
     story_reports(s, 7, 11, web, WELL); /* the sample of 7.0 is within the settling time */
-    story_expect(s, "6.1 DONE      web-1     restart_service done after 100 ms  incident 1\n"
-                    "6.1 VERIFY    web-1     restart_service ended; watching whether it helped  incident 1\n"
-                    "11.0 RESOLVED  web-1     effective: cpu 97 % -> 3 %, latency 58 ms -> 1 ms; nothing else got "
-                    "worse  incident 1\n");
+    story_expect(
+        s, "6.1 DONE      web-1     restart_service done after 100 ms  incident 1\n"
+           "6.1 VERIFY    web-1     restart_service ended; watching whether it helped  incident 1\n"
+           "11.0 RESOLVED  web-1     effective: cpu 97 % -> 3 %, latency 58 ms -> 1 ms; nothing else got "
+           "worse  incident 1\n");
     assert_int_equal(core_node_health(s->core, web), HEALTH_HEALTHY);
     assert_int_equal(core_disrupted(s->core), 0);
     story_free(&s);
@@ -121,9 +123,10 @@ static void test_ineffective_takes_the_next_rung_and_then_people(void **state)
     story_end(s, 4.1, web, OUTCOME_DONE, true);
     story_forget(s);
     story_reports(s, 5, 30, web, ILL);
-    story_expect(s, "24.1 PLAN      web-1     drain_node: the next rung; what was done did not help (ineffective)  "
-                    "incident 1\n"
-                    "30.0 ACT       web-1     drain_node is ordered, attempt 2  incident 1\n");
+    story_expect(
+        s, "24.1 PLAN      web-1     drain_node: the next rung; what was done did not help (ineffective)  "
+           "incident 1\n"
+           "30.0 ACT       web-1     drain_node is ordered, attempt 2  incident 1\n");
     story_free(&s);
 }
 
@@ -136,7 +139,8 @@ static void test_silence_after_the_action_is_inconclusive(void **state)
     story_end(s, 4.1, web, OUTCOME_DONE, true);
     story_forget(s);
     story_wait(s, 60);
-    story_expect(s, "24.1 PEOPLE    web-1     inconclusive: no fresh samples tell whether it helped  incident 1\n");
+    story_expect(
+        s, "24.1 PEOPLE    web-1     inconclusive: no fresh samples tell whether it helped  incident 1\n");
     assert_int_equal(core_incident(s->core, 1)->verdict, VERDICT_INCONCLUSIVE);
     assert_int_equal(s->commands, 1);
     story_free(&s);
@@ -150,10 +154,11 @@ static void test_without_an_outcome_nothing_is_called_effective(void **state)
     story_reports(s, 1, 4, web, ILL);
     story_forget(s);
     story_reports(s, 5, 40, web, WELL);
-    story_expect(s, "24.0 DONE      web-1     restart_service unknown after 20 s  incident 1\n"
-                    "24.0 VERIFY    web-1     no answer to restart_service; watching whether it helped  incident 1\n"
-                    "29.0 RESOLVED  web-1     inconclusive: cpu 97 % -> 3 %, latency 58 ms -> 1 ms; well again, but "
-                    "nobody said that the command was carried out  incident 1\n");
+    story_expect(
+        s, "24.0 DONE      web-1     restart_service unknown after 20 s  incident 1\n"
+           "24.0 VERIFY    web-1     no answer to restart_service; watching whether it helped  incident 1\n"
+           "29.0 RESOLVED  web-1     inconclusive: cpu 97 % -> 3 %, latency 58 ms -> 1 ms; well again, but "
+           "nobody said that the command was carried out  incident 1\n");
     story_free(&s);
 }
 
@@ -174,10 +179,9 @@ static void test_a_late_outcome_is_still_taken(void **state)
 static void test_what_gets_worse_after_the_action_is_harm(void **state)
 {
     (void)state;
-    struct story *s =
-        story_new("version: 1\ndetectors:\n" CPU_DETECTOR
-                  "  - {name: failing, when: error_ratio > 0.2, for: 1s, do: page_human}\n"
-                  "playbooks:\n" CPU_PLAYBOOK "guards: {per_target: {cooldown: 5s}}\n");
+    struct story *s = story_new("version: 1\ndetectors:\n" CPU_DETECTOR
+                                "  - {name: failing, when: error_ratio > 0.2, for: 1s, do: page_human}\n"
+                                "playbooks:\n" CPU_PLAYBOOK "guards: {per_target: {cooldown: 5s}}\n");
     uint32_t db = story_join(s, 0, "db-1", NULL);
     uint32_t web = story_join(s, 0, "web-1", "db-1");
     for (int t = 1; t <= 4; t++) {
@@ -190,7 +194,8 @@ static void test_what_gets_worse_after_the_action_is_harm(void **state)
         story_report(s, t, db, WELL);
         story_report(s, t, web, WELL " errors=0.9");
     }
-    story_saw(s, "9.0 PEOPLE    db-1      harmed: something else got worse since; no further action  incident 1");
+    story_saw(
+        s, "9.0 PEOPLE    db-1      harmed: something else got worse since; no further action  incident 1");
     assert_int_equal(s->commands, 1);
     story_free(&s);
 }
@@ -221,10 +226,11 @@ static void test_the_same_finding_soon_after_means_it_was_only_masked(void **sta
     story_saw(s, "RESOLVED");
     story_forget(s);
     story_reports(s, 61, 64, web, ILL);
-    story_expect(s, "64.0 DETECT    web-1     cpu above 90 % and latency above 20 ms for 3 s; it is back, so it was "
-                    "only masked  incident 1\n"
-                    "64.0 PLAN      web-1     drain_node: the next rung; last time's only masked it  incident 1\n"
-                    "64.0 ACT       web-1     drain_node is ordered, attempt 2  incident 1\n");
+    story_expect(
+        s, "64.0 DETECT    web-1     cpu above 90 % and latency above 20 ms for 3 s; it is back, so it was "
+           "only masked  incident 1\n"
+           "64.0 PLAN      web-1     drain_node: the next rung; last time's only masked it  incident 1\n"
+           "64.0 ACT       web-1     drain_node is ordered, attempt 2  incident 1\n");
     story_free(&s);
 }
 
@@ -269,7 +275,8 @@ static void test_a_command_that_failed_midway_takes_the_next_rung(void **state)
     story_free(&s);
 }
 
-/* --- silence ------------------------------------------------------------------------------------------------------ */
+/* --- silence
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void test_silence_is_told_and_never_acted_on(void **state)
 {
@@ -306,7 +313,9 @@ static void test_goodbye_leaves_the_fleet_and_closes_what_is_open(void **state)
     story_free(&s);
 }
 
-/* --- guards --------------------------------------------------------------------------------------------------------- */
+/* --- guards
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static void test_budget_lets_one_of_three_be_disrupted(void **state)
 {
@@ -322,7 +331,8 @@ static void test_budget_lets_one_of_three_be_disrupted(void **state)
         story_report(s, t, c, WELL);
     }
     assert_int_equal(s->commands, 1);
-    story_saw(s, "BLOCKED   b         restart_service not done: as many nodes are being worked on as the policy allows");
+    story_saw(s, "BLOCKED   b         restart_service not done: as many nodes are being worked on as the "
+                 "policy allows");
     story_end(s, 5.1, a, OUTCOME_DONE, true);
     for (int t = 6; t <= 11; t++) {
         story_report(s, t, a, WELL);
@@ -354,8 +364,9 @@ static void test_cooldown_counts_from_the_end(void **state)
 static void test_attempts_used_up_are_told_to_people(void **state)
 {
     (void)state;
-    struct story *s = story_new("version: 1\ndetectors:\n" CPU_DETECTOR "playbooks:\n" CPU_PLAYBOOK
-                                "guards: {recurrence: 1s, per_target: {cooldown: 0s, attempts: {max: 2, within: 10m}}}\n");
+    struct story *s =
+        story_new("version: 1\ndetectors:\n" CPU_DETECTOR "playbooks:\n" CPU_PLAYBOOK
+                  "guards: {recurrence: 1s, per_target: {cooldown: 0s, attempts: {max: 2, within: 10m}}}\n");
     uint32_t web = story_join(s, 0, "web-1", NULL);
     double t = 1;
     for (int round = 0; round < 3; round++, t += 20) {
@@ -435,10 +446,10 @@ static void test_pause_stops_and_resume_weighs_anew(void **state)
 static void test_one_metric_alone_is_told_and_a_second_witness_lets_it_act(void **state)
 {
     (void)state;
-    struct story *s = story_new(
-        "version: 1\ndetectors:\n"
-        "  - {name: busy, when: cpu_utilization > 0.90, for: 3s, do: restart_service}\n"
-        "  - {name: slow, when: request_latency > 20ms, for: 3s, do: page_human}\n");
+    struct story *s =
+        story_new("version: 1\ndetectors:\n"
+                  "  - {name: busy, when: cpu_utilization > 0.90, for: 3s, do: restart_service}\n"
+                  "  - {name: slow, when: request_latency > 20ms, for: 3s, do: page_human}\n");
     uint32_t web = story_join(s, 0, "web-1", NULL);
     s->verbose = true;
     story_reports(s, 1, 10, web, "cpu=0.97 latency=0.001");
@@ -483,7 +494,8 @@ static void test_breaker_latches_until_a_person_resets_it(void **state)
     story_free(&s);
 }
 
-/* --- attribution ---------------------------------------------------------------------------------------------------- */
+/* --- attribution
+ * ---------------------------------------------------------------------------------------------------- */
 
 #define FLEET_POLICY                                                                                         \
     "version: 1\ndetectors:\n"                                                                               \
@@ -504,11 +516,12 @@ static void test_a_sick_database_is_healed_at_the_database(void **state)
         story_report(s, t, api, "errors=0.9 latency=0.4 storage=0.001");
         story_report(s, t, db, "errors=0.1 latency=0.4 storage=0.25");
     }
-    story_expect(s, "3.0 DETECT    web-1     errors above 20 % and latency above 50 ms for 2 s  incident 1\n"
-                    "3.0 DETECT    api-1     errors above 20 % and latency above 50 ms for 2 s  incident 2\n"
-                    "4.0 DETECT    db-1      storage above 100 ms and latency above 50 ms for 3 s  incident 3\n"
-                    "4.0 PLAN      db-1      failover_storage: it is ill by itself  incident 3\n"
-                    "4.0 ACT       db-1      failover_storage is ordered, attempt 1  incident 3\n");
+    story_expect(s,
+                 "3.0 DETECT    web-1     errors above 20 % and latency above 50 ms for 2 s  incident 1\n"
+                 "3.0 DETECT    api-1     errors above 20 % and latency above 50 ms for 2 s  incident 2\n"
+                 "4.0 DETECT    db-1      storage above 100 ms and latency above 50 ms for 3 s  incident 3\n"
+                 "4.0 PLAN      db-1      failover_storage: it is ill by itself  incident 3\n"
+                 "4.0 ACT       db-1      failover_storage is ordered, attempt 1  incident 3\n");
     assert_int_equal(core_incident(s->core, 1)->block, BLOCK_EXPLAINED);
     assert_int_equal(core_unhealthy(s->core), 1);
     story_end(s, 5.1, db, OUTCOME_DONE, true);
@@ -559,7 +572,8 @@ static void test_a_ring_of_calls_does_not_explain_itself_away(void **state)
     struct story *s = story_new(FLEET_POLICY);
     uint32_t a = story_join(s, 0, "a", NULL);
     uint32_t b = story_join(s, 0, "b", "a");
-    struct event again = {.kind = EVENT_HELLO, .node = a, .of.hello = {.name = "a", .calls = {b}, .calls_count = 1}};
+    struct event again = {
+        .kind = EVENT_HELLO, .node = a, .of.hello = {.name = "a", .calls = {b}, .calls_count = 1}};
     story_event(s, 0, &again);
     for (int t = 1; t <= 6; t++) {
         story_report(s, t, a, "errors=0.9 latency=0.4");
@@ -569,7 +583,8 @@ static void test_a_ring_of_calls_does_not_explain_itself_away(void **state)
     story_free(&s);
 }
 
-/* --- reports that come twice, late or wrong ----------------------------------------------------------------------- */
+/* --- reports that come twice, late or wrong
+ * ----------------------------------------------------------------------- */
 
 static void send(struct story *s, double at, uint32_t node, uint64_t sequence, double age_s, double cpu)
 {
@@ -636,7 +651,8 @@ static void test_wrong_values_are_refused_not_swallowed(void **state)
     story_free(&s);
 }
 
-/* --- planner -------------------------------------------------------------------------------------------------------- */
+/* --- planner
+ * -------------------------------------------------------------------------------------------------------- */
 
 static void propose(struct story *s, double at, uint64_t incident, enum remedy remedy)
 {
@@ -680,7 +696,8 @@ static void test_a_silent_planner_is_replaced_at_its_deadline(void **state)
     story_free(&s);
 }
 
-/* --- policy change ------------------------------------------------------------------------------------------------- */
+/* --- policy change
+ * ------------------------------------------------------------------------------------------------- */
 
 static void test_a_reload_keeps_what_is_unchanged(void **state)
 {
@@ -688,9 +705,10 @@ static void test_a_reload_keeps_what_is_unchanged(void **state)
     struct story *s = story_new(CPU_POLICY);
     uint32_t web = story_join(s, 0, "web-1", NULL);
     story_reports(s, 1, 3, web, ILL);
-    story_policy(s, 3.5,
-                 "version: 1\ndetectors:\n  - {name: new, when: error_ratio > 0.5, do: page_human}\n" CPU_DETECTOR
-                 "playbooks:\n" CPU_PLAYBOOK);
+    story_policy(
+        s, 3.5,
+        "version: 1\ndetectors:\n  - {name: new, when: error_ratio > 0.5, do: page_human}\n" CPU_DETECTOR
+        "playbooks:\n" CPU_PLAYBOOK);
     story_report(s, 4, web, ILL); /* `for` went on counting, although the detector moved to second place */
     story_saw(s, "4.0 DETECT    web-1     cpu above 90 %");
     story_free(&s);
@@ -704,7 +722,8 @@ static void test_a_detector_that_is_gone_closes_its_incident(void **state)
     story_say(s, 0, OPERATOR_PAUSE, 0, REMEDY_NONE);
     story_reports(s, 1, 4, web, ILL);
     story_forget(s);
-    story_policy(s, 5, "version: 1\ndetectors:\n  - {name: other, when: error_ratio > 0.5, do: page_human}\n");
+    story_policy(s, 5,
+                 "version: 1\ndetectors:\n  - {name: other, when: error_ratio > 0.5, do: page_human}\n");
     story_expect(s, "5.0 RESOLVED  web-1     closed: nobody watches this any more  incident 1\n");
     story_reports(s, 6, 10, web, ILL);
     story_expect(s, "");
@@ -717,7 +736,8 @@ static void test_a_detector_that_goes_while_its_command_runs(void **state)
     struct story *s = story_new(CPU_POLICY);
     uint32_t web = story_join(s, 0, "web-1", NULL);
     story_reports(s, 1, 4, web, ILL);
-    story_policy(s, 5, "version: 1\ndetectors:\n  - {name: other, when: error_ratio > 0.5, do: page_human}\n");
+    story_policy(s, 5,
+                 "version: 1\ndetectors:\n  - {name: other, when: error_ratio > 0.5, do: page_human}\n");
     story_end(s, 6, web, OUTCOME_FAILED, true);
     story_report(s, 7, web, ILL);
     story_wait(s, 100);
@@ -726,7 +746,8 @@ static void test_a_detector_that_goes_while_its_command_runs(void **state)
     story_free(&s);
 }
 
-/* --- restore and gap ---------------------------------------------------------------------------------------------- */
+/* --- restore and gap
+ * ---------------------------------------------------------------------------------------------- */
 
 static void restore(struct story *s, double at, uint32_t node, const struct restore *what)
 {
@@ -799,8 +820,9 @@ static void test_a_command_in_flight_survives_a_restart_of_the_core(void **state
 static void test_after_a_restart_nobody_is_dead_and_nobody_is_acted_on_at_once(void **state)
 {
     (void)state;
-    struct story *s = story_new("version: 1\ndetectors:\n  - {name: silent, absent: 5s, do: page_human}\n"
-                                "  - {name: busy, when: cpu_utilization > 0.9, for: 0s, confirm: no, do: restart_service}\n");
+    struct story *s = story_new(
+        "version: 1\ndetectors:\n  - {name: silent, absent: 5s, do: page_human}\n"
+        "  - {name: busy, when: cpu_utilization > 0.9, for: 0s, confirm: no, do: restart_service}\n");
     const struct control control = {.epoch = 1, .next_incident = 5, .next_command = 9};
     restore_control(s, 100, &control);
     restore_node(s, 100, 0, "web-1");
@@ -816,8 +838,9 @@ static void test_after_a_restart_nobody_is_dead_and_nobody_is_acted_on_at_once(v
 static void test_a_gap_condemns_nobody(void **state)
 {
     (void)state;
-    struct story *s = story_new("version: 1\ndetectors:\n  - {name: silent, absent: 5s, do: page_human}\n" CPU_DETECTOR
-                                "playbooks:\n" CPU_PLAYBOOK);
+    struct story *s =
+        story_new("version: 1\ndetectors:\n  - {name: silent, absent: 5s, do: page_human}\n" CPU_DETECTOR
+                  "playbooks:\n" CPU_PLAYBOOK);
     uint32_t web = story_join(s, 0, "web-1", NULL);
     story_reports(s, 1, 4, web, ILL); /* a command is in flight when the machine goes to sleep */
     story_end(s, 4.1, web, OUTCOME_DONE, true);
@@ -842,8 +865,9 @@ static void test_a_gap_condemns_nobody(void **state)
 static void test_after_a_gap_one_full_interval_must_pass(void **state)
 {
     (void)state;
-    struct story *s = story_new("version: 1\ndetectors:\n"
-                                "  - {name: down, when: service_up < 1, for: 0s, confirm: no, do: restart_service}\n");
+    struct story *s =
+        story_new("version: 1\ndetectors:\n"
+                  "  - {name: down, when: service_up < 1, for: 0s, confirm: no, do: restart_service}\n");
     uint32_t web = story_join(s, 0, "web-1", NULL);
     story_report(s, 1, web, "service=1");
     struct event gap;
@@ -859,7 +883,9 @@ static void test_after_a_gap_one_full_interval_must_pass(void **state)
     story_free(&s);
 }
 
-/* --- bounds ----------------------------------------------------------------------------------------------------------- */
+/* --- bounds
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 static void test_a_full_incident_table_says_so(void **state)
 {
@@ -881,8 +907,8 @@ static void test_many_findings_at_once_are_all_told(void **state)
     char yaml[8192] = "version: 1\ndetectors:\n";
     for (int i = 0; i < DETECTOR_MAX; i++) {
         size_t n = strlen(yaml);
-        snprintf(yaml + n, sizeof yaml - n, "  - {name: d%d, when: cpu_utilization > 0.%02d, for: 0s, do: page_human}\n",
-                 i, i + 10);
+        snprintf(yaml + n, sizeof yaml - n,
+                 "  - {name: d%d, when: cpu_utilization > 0.%02d, for: 0s, do: page_human}\n", i, i + 10);
     }
     struct story *s = story_new_sized(yaml, 4, 64);
     uint32_t web = story_join(s, 0, "web-1", NULL);

@@ -66,7 +66,8 @@ static void record_end(struct core *core, uint32_t slot, enum outcome outcome, s
     effects_add(core, out, EFFECT_ENDED, s->incident.node)->of.command = s->command;
 }
 
-/* What never began disrupted nobody: it may be tried again, except where the node agent says it cannot do this at all. */
+/* What never began disrupted nobody: it may be tried again, except where the node agent says it cannot do
+ * this at all. */
 static void end_not_begun(struct core *core, uint32_t slot, enum outcome outcome, struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
@@ -94,7 +95,8 @@ void act_end(struct core *core, uint32_t slot, const struct command_end *end, st
         incident->healthy_since = INSTANT_NONE;
         incident->fresh_samples = 0;
         effects_add_incident(core, out, EFFECT_RECORD, incident);
-    } else if (incident->detector == NO_INDEX || outcome == OUTCOME_DONE || (outcome == OUTCOME_CUT && end->began)) {
+    } else if (incident->detector == NO_INDEX || outcome == OUTCOME_DONE ||
+               (outcome == OUTCOME_CUT && end->began)) {
         verify_begin(core, slot, WHY_COMMAND_ENDED, out);
     } else if (!end->began) {
         end_not_begun(core, slot, outcome, out);

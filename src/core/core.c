@@ -1,6 +1,7 @@
 #include "core/state.h"
 
-/* --- memory --------------------------------------------------------------------------------------------------- */
+/* --- memory
+ * --------------------------------------------------------------------------------------------------- */
 
 enum { CAPACITY_MAX = 1000000 };
 
@@ -38,42 +39,24 @@ size_t core_size(const struct core_config *config)
     return total;
 }
 
-static void init_node(struct core *core, uint32_t number)
-{
-    struct node *node = node_of(core, number);
-    struct node_cold *cold = cold_of(core, number);
-    node->seen_at = node->sampled_at = INSTANT_NONE;
-    node->interval_ns = INTERVAL_DEFAULT_NS;
-    node->first_incident = node->acting = NO_INDEX;
-    cold->action_ended_at = INSTANT_NONE;
-    for (uint32_t i = 0; i < ACTIONS_KEPT; i++) {
-        cold->acted_at[i] = INSTANT_NONE;
-    }
-}
-
 struct core *core_init(void *memory, const struct core_config *config)
 {
     struct core *core = memory;
     size_t total;
     check_config(config);
-    memset(memory, 0, core_size(config));
+    memset(core, 0, sizeof *core);
     lay_out(core, config, &total);
     core->config = *config;
     core->now = core->away_until = INSTANT_NONE;
     core->control = (struct control){.epoch = 1, .next_incident = 1, .next_command = 1};
     policy_init(&core->policy);
-    for (uint32_t n = 0; n < config->node_capacity; n++) {
-        init_node(core, n);
-    }
-    for (uint32_t s = 0; s < config->incident_capacity; s++) {
-        slot_of(core, s)->next = s + 1 < config->incident_capacity ? s + 1 : NO_INDEX;
-    }
-    core->free_slot = 0;
+    core->free_slot = NO_INDEX;
     heap_init(heap_of(core), config->node_capacity + config->incident_capacity);
     return core;
 }
 
-/* --- effects -------------------------------------------------------------------------------------------------- */
+/* --- effects
+ * -------------------------------------------------------------------------------------------------- */
 
 struct effect *effects_add(struct core *core, struct effects *out, enum effect_kind kind, uint32_t node)
 {
@@ -109,7 +92,8 @@ void effects_add_control(struct core *core, struct effects *out)
     effects_add(core, out, EFFECT_CONTROL, NO_INDEX)->of.control = core->control;
 }
 
-/* --- digest ----------------------------------------------------------------------------------------------------- */
+/* --- digest
+ * ----------------------------------------------------------------------------------------------------- */
 
 /* One multiplication and two shifts per word, after SplitMix64's finalizer (Steele, Lea, Flood 2014). */
 static uint64_t digest_word(uint64_t digest, uint64_t word)
@@ -136,7 +120,8 @@ static uint64_t digest_event(uint64_t digest, const struct event *event)
     switch ((enum event_kind)event->kind) {
     case EVENT_REPORT:
         digest = digest_word(digest, event->of.report.sequence ^ event->of.report.boot);
-        digest = digest_word(digest, (uint64_t)event->of.report.age_ns ^ (uint64_t)event->of.report.present << 40);
+        digest =
+            digest_word(digest, (uint64_t)event->of.report.age_ns ^ (uint64_t)event->of.report.present << 40);
         for (uint32_t m = 0; m < METRIC_COUNT; m++) {
             if (event->of.report.present & (1u << m)) {
                 digest = digest_bytes(digest, &event->of.report.value[m], sizeof(double));
@@ -170,7 +155,8 @@ uint64_t core_digest(const struct core *core)
     return core->digest;
 }
 
-/* --- the policy -------------------------------------------------------------------------------------------------- */
+/* --- the policy
+ * -------------------------------------------------------------------------------------------------- */
 
 static uint32_t find_detector(const struct policy *policy, const char *name)
 {
@@ -184,8 +170,9 @@ static uint32_t find_detector(const struct policy *policy, const char *name)
 
 static bool same_meaning(const struct detector *a, const struct detector *b)
 {
-    return memcmp(a->when, b->when, sizeof a->when) == 0 && memcmp(a->clear, b->clear, sizeof a->clear) == 0 &&
-           a->when_count == b->when_count && a->clear_count == b->clear_count && a->for_ns == b->for_ns &&
+    return memcmp(a->when, b->when, sizeof a->when) == 0 &&
+           memcmp(a->clear, b->clear, sizeof a->clear) == 0 && a->when_count == b->when_count &&
+           a->clear_count == b->clear_count && a->for_ns == b->for_ns &&
            a->healthy_for_ns == b->healthy_for_ns && a->absent_ns == b->absent_ns;
 }
 
@@ -244,7 +231,7 @@ static void step_policy(struct core *core, const struct event *event)
 {
     CHECK(event->of.policy->detector_count <= DETECTOR_MAX);
     adopt_policy(core, event->of.policy);
-    for (uint32_t s = 0; s < core->config.incident_capacity; s++) {
+    for (uint32_t s = 0; s < core->slot_count; s++) {
         struct slot *slot = slot_of(core, s);
         if (slot->used) {
             slot->incident.detector = find_detector(&core->policy, slot->incident.detector_name);
@@ -253,11 +240,12 @@ static void step_policy(struct core *core, const struct event *event)
     }
 }
 
-/* --- commands, people, planners ------------------------------------------------------------------------------- */
+/* --- commands, people, planners
+ * ------------------------------------------------------------------------------- */
 
 static uint32_t find_incident(const struct core *core, uint64_t id)
 {
-    for (uint32_t s = 0; s < core->config.incident_capacity; s++) {
+    for (uint32_t s = 0; s < core->slot_count; s++) {
         if (slot_of(core, s)->used && slot_of(core, s)->incident.id == id) {
             return s;
         }
@@ -349,7 +337,8 @@ static void step_proposal(struct core *core, const struct event *event, struct e
         return;
     }
     struct incident *incident = &slot_of(core, s)->incident;
-    if (incident->state != INCIDENT_OPEN || core->now >= incident->planner_by || incident->detector == NO_INDEX) {
+    if (incident->state != INCIDENT_OPEN || core->now >= incident->planner_by ||
+        incident->detector == NO_INDEX) {
         effects_add_reject(core, out, incident->node, REJECT_NOT_WAITING);
         return;
     }
@@ -367,7 +356,8 @@ static void step_proposal(struct core *core, const struct event *event, struct e
     effects_add_reject(core, out, incident->node, REJECT_NOT_ON_LADDER);
 }
 
-/* --- restore and gap -------------------------------------------------------------------------------------------- */
+/* --- restore and gap
+ * -------------------------------------------------------------------------------------------- */
 
 static void restore_command(struct slot *slot)
 {
@@ -389,22 +379,25 @@ static void restore_incident(struct core *core, const struct incident *stored, s
 {
     bool sane = stored->node < core->config.node_capacity && stored->state < INCIDENT_STATE_COUNT &&
                 stored->remedy <= REMEDY_NONE && stored->evidence_count <= CONDITION_MAX &&
-                stored->block < BLOCK_REASON_COUNT && core->free_slot != NO_INDEX &&
-                find_incident(core, stored->id) == NO_INDEX;
+                stored->block < BLOCK_REASON_COUNT && stored->verdict < VERDICT_COUNT &&
+                stored->outcome < OUTCOME_COUNT && find_incident(core, stored->id) == NO_INDEX;
     bool in_flight = stored->state == INCIDENT_ACTING || stored->state == INCIDENT_VERIFYING;
+    if (sane) {
+        node_cover(core, stored->node);
+    }
     if (!sane || (in_flight && node_of(core, stored->node)->acting != NO_INDEX)) {
         effects_add_reject(core, out, NO_INDEX, REJECT_BAD_VALUE);
         return;
     }
     struct node *node = node_of(core, stored->node);
-    uint32_t s = core->free_slot;
+    uint32_t s = plan_take_slot(core, stored->node);
+    if (s == NO_INDEX) {
+        effects_add_reject(core, out, stored->node, REJECT_INCIDENTS_FULL);
+        return;
+    }
     struct slot *slot = slot_of(core, s);
-    core->free_slot = slot->next;
     slot->incident = *stored;
     slot->incident.detector = find_detector(&core->policy, stored->detector_name);
-    slot->used = 1;
-    slot->next = node->first_incident;
-    node->first_incident = s;
     restore_command(slot);
     if (slot->incident.detector != NO_INDEX && stored->state != INCIDENT_RESOLVED) {
         detect_adopt_generation(core, stored->node);
@@ -417,7 +410,8 @@ static void restore_incident(struct core *core, const struct incident *stored, s
         node->acting = s;
         core->disrupted++;
         instant least = core->now + COMMAND_ANSWER_NS;
-        instant *by = stored->state == INCIDENT_ACTING ? &slot->incident.answer_by : &slot->incident.verify_by;
+        instant *by =
+            stored->state == INCIDENT_ACTING ? &slot->incident.answer_by : &slot->incident.verify_by;
         *by = *by < least ? least : *by;
         due = *by;
     } else if (stored->state == INCIDENT_RESOLVED) {
@@ -444,6 +438,7 @@ static void step_restore(struct core *core, const struct event *event, struct ef
         restore_incident(core, &restore->what.incident, out);
         return;
     case RESTORE_ACTION: {
+        node_cover(core, event->node);
         struct node_cold *cold = cold_of(core, event->node);
         cold->acted_at[cold->acted_next] = restore->what.action.acted_at;
         cold->acted_next = (cold->acted_next + 1) % ACTIONS_KEPT;
@@ -457,12 +452,13 @@ static void step_restore(struct core *core, const struct event *event, struct ef
     }
 }
 
-/* We were away: nothing that fell due meanwhile may be held against anybody. Every wait gets the lost time back. */
+/* We were away: nothing that fell due meanwhile may be held against anybody. Every wait gets the lost time
+ * back. */
 static void step_gap(struct core *core, const struct event *event)
 {
     duration lost = event->of.gap.length_ns;
     core->away_until = core->now;
-    for (uint32_t s = 0; s < core->config.incident_capacity && lost > 0; s++) {
+    for (uint32_t s = 0; s < core->slot_count && lost > 0; s++) {
         struct slot *slot = slot_of(core, s);
         struct incident *i = &slot->incident;
         if (!slot->used || i->state == INCIDENT_RESOLVED || i->state == INCIDENT_ESCALATED) {
@@ -479,7 +475,8 @@ static void step_gap(struct core *core, const struct event *event)
     }
 }
 
-/* --- the step ------------------------------------------------------------------------------------------------------ */
+/* --- the step
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void step_deadline(struct core *core, struct effects *out)
 {
@@ -503,13 +500,15 @@ static bool needs_node(enum event_kind kind)
 static void step(struct core *core, const struct event *event, struct effects *out)
 {
     enum event_kind kind = (enum event_kind)event->kind;
-    bool names_node = needs_node(kind) ||
-                      (kind == EVENT_RESTORE && event->of.restore.kind != RESTORE_CONTROL);
+    bool names_node =
+        needs_node(kind) || (kind == EVENT_RESTORE && event->of.restore.kind != RESTORE_CONTROL);
     if (names_node && event->node >= core->config.node_capacity) {
         effects_add_reject(core, out, event->node, REJECT_UNKNOWN_NODE);
         return;
     }
-    if ((kind == EVENT_REPORT || kind == EVENT_GOODBYE) && !(node_of(core, event->node)->flags & NODE_KNOWN)) {
+    bool joins = kind == EVENT_HELLO || kind == EVENT_RESTORE;
+    if (names_node && !joins &&
+        (event->node >= core->node_count || !(node_of(core, event->node)->flags & NODE_KNOWN))) {
         effects_add_reject(core, out, event->node, REJECT_UNKNOWN_NODE);
         return;
     }
@@ -570,16 +569,17 @@ instant core_deadline(const struct core *core)
     return heap_top_at(heap_of(core));
 }
 
-/* --- looking in -------------------------------------------------------------------------------------------------- */
+/* --- looking in
+ * -------------------------------------------------------------------------------------------------- */
 
 const char *core_node_name(const struct core *core, uint32_t node)
 {
-    return node < core->config.node_capacity ? cold_of(core, node)->name : "";
+    return node < core->node_count ? cold_of(core, node)->name : "";
 }
 
 enum health core_node_health(const struct core *core, uint32_t number)
 {
-    if (number >= core->config.node_capacity) {
+    if (number >= core->node_count) {
         return HEALTH_UNKNOWN;
     }
     const struct node *node = node_of(core, number);

@@ -1,15 +1,15 @@
 /* The decision core: Detect -> Plan -> Act -> Verify as one pure function of events.
  *
- * One event in, a few effects out. Same config and same events: same effects, byte for byte. The core does no I/O,
- * reads no clock and allocates nothing; time arrives with each event. The control plane drives it on the real
- * clock, examples/tiny.c drives it by hand.
+ * One event in, a few effects out. Same config and same events: same effects, byte for byte. The core does no
+ * I/O, reads no clock and allocates nothing; time arrives with each event. The control plane drives it on the
+ * real clock, examples/tiny.c drives it by hand.
  *
- *     struct core *core = core_init(memory, &config);        // memory of core_size(&config) bytes
+ *     struct core *core = core_init(memory, &config);        // core_size(&config) zeroed bytes
  *     core_step(core, &event, &effects);                     // for every event
  *     while (core_deadline(core) <= now) { event.kind = EVENT_DEADLINE; core_step(...); }
  *
- * Records (incident moves, commands) must be durable before the commands of the same step are visible to a node
- * agent; gate.h keeps that order. */
+ * Records (incident moves, commands) must be durable before the commands of the same step are visible to a
+ * node agent; gate.h keeps that order. */
 #ifndef CORE_CORE_H
 #define CORE_CORE_H
 
@@ -26,7 +26,8 @@ struct core_config {
     uint32_t incident_capacity; /* 1 .. 1,000,000; when full, findings wait and are counted */
 };
 
-/* --- what goes in ------------------------------------------------------------------------------------------- */
+/* --- what goes in
+ * ------------------------------------------------------------------------------------------- */
 
 #define X_EVENTS(X)                                                                                          \
     X(HELLO, "hello")                                                                                        \
@@ -83,7 +84,8 @@ struct proposal {
     uint8_t reserved[7];
 };
 
-/* The row of things that outlive the core: written when one of them changes, given back by a restore event. */
+/* The row of things that outlive the core: written when one of them changes, given back by a restore event.
+ */
 struct control {
     uint64_t epoch;         /* of this control plane; above every epoch that was ever used */
     uint64_t next_incident; /* ids to be given next */
@@ -133,7 +135,8 @@ struct event {
     } of;
 };
 
-/* --- what comes out ----------------------------------------------------------------------------------------- */
+/* --- what comes out
+ * ----------------------------------------------------------------------------------------- */
 
 #define X_EFFECTS(X)                                                                                         \
     X(RECORD, "record")   /* an incident moved or changed: store it, with the line for its timeline */       \
@@ -199,27 +202,32 @@ struct effects {
     struct effect list[EFFECTS_MAX];
 };
 
-/* --- the calls ---------------------------------------------------------------------------------------------- */
+/* --- the calls
+ * ---------------------------------------------------------------------------------------------- */
 
 struct core;
 
 /* Bytes that a core of this size needs. An absurd config is a broken invariant. */
 size_t core_size(const struct core_config *config);
 
-/* Makes an empty core in the caller's memory (8-byte aligned, core_size() bytes, which the caller frees). It has no
- * policy, hence watches nothing, until the first policy event. Its bytes may be copied, stored and digested. */
+/* Makes an empty core in the caller's memory: core_size() bytes, 8-byte aligned and all zero (calloc), which
+ * the caller frees. Rows are touched when they are first used, so that capacity costs nothing until then. The
+ * core has no policy, hence watches nothing, until the first policy event. Its bytes may be copied, stored
+ * and digested. */
 struct core *core_init(void *memory, const struct core_config *config);
 
 /* Takes one event. `out` is overwritten. Bad input yields EFFECT_REJECT, never an abort. */
 void core_step(struct core *core, const struct event *event, struct effects *out);
 
-/* When EVENT_DEADLINE is next wanted; INSTANT_NEVER if not at all. Not later than now while work is queued. */
+/* When EVENT_DEADLINE is next wanted; INSTANT_NEVER if not at all. Not later than now while work is queued.
+ */
 instant core_deadline(const struct core *core);
 
 /* A digest over everything that went in and came out: equal runs have equal digests. */
 uint64_t core_digest(const struct core *core);
 
-/* --- looking in; nothing here changes anything -------------------------------------------------------------- */
+/* --- looking in; nothing here changes anything
+ * -------------------------------------------------------------- */
 
 #define X_HEALTHS(X)                                                                                         \
     X(UNKNOWN, "unknown") /* never heard of */                                                               \

@@ -45,7 +45,8 @@ static enum truth test_condition(const struct condition *c, const struct sample_
 }
 
 /* All of them: one false makes it false, else one unknown makes it unknown. */
-enum truth detect_conditions(const struct condition *conditions, uint32_t count, const struct sample_pair *pair)
+enum truth detect_conditions(const struct condition *conditions, uint32_t count,
+                             const struct sample_pair *pair)
 {
     enum truth truth = TRUTH_TRUE;
     for (uint32_t i = 0; i < count; i++) {
@@ -60,8 +61,8 @@ enum truth detect_conditions(const struct condition *conditions, uint32_t count,
     return truth;
 }
 
-static void detect_calm(struct core *core, uint32_t number, uint32_t slot, const struct sample_pair *pair, instant at,
-                        bool hole)
+static void detect_calm(struct core *core, uint32_t number, uint32_t slot, const struct sample_pair *pair,
+                        instant at, bool hole)
 {
     const struct detector *d = &core->policy.detectors[slot];
     struct node *node = node_of(core, number);
@@ -112,7 +113,8 @@ static void detect_firing(struct core *core, uint32_t number, uint32_t slot, con
     }
 }
 
-/* Judges one sample under every detector. `hole`: more than two intervals lie between it and the one before. */
+/* Judges one sample under every detector. `hole`: more than two intervals lie between it and the one before.
+ */
 void detect_report(struct core *core, uint32_t number, const struct sample_pair *pair, instant at, bool hole)
 {
     detect_adopt_generation(core, number);
@@ -160,7 +162,8 @@ void detect_silence(struct core *core, uint32_t number)
     }
 }
 
-/* A reload touches no node. The next look at a node forgets what was seen under a meaning that has changed. */
+/* A reload touches no node. The next look at a node forgets what was seen under a meaning that has changed.
+ */
 void detect_adopt_generation(struct core *core, uint32_t number)
 {
     struct node *node = node_of(core, number);

@@ -89,10 +89,12 @@ bool gate_take(struct gate *gate, struct effect *out)
     return true;
 }
 
-/* Everything not durable is forgotten, but tickets go on rising, so that a late word of the old ones means nothing. */
+/* Everything not durable is forgotten, but tickets go on rising, so that a late word of the old ones means
+ * nothing. */
 void gate_discard(struct gate *gate)
 {
-    while (gate->count > 0 && gate->ring[(gate->first + gate->count - 1) % gate->capacity].ticket > gate->durable) {
+    while (gate->count > 0 &&
+           gate->ring[(gate->first + gate->count - 1) % gate->capacity].ticket > gate->durable) {
         gate->count--;
     }
     gate->durable = gate->last;

@@ -1,7 +1,7 @@
 /* Guards: every rule that can stop an action, in one place and in one order.
  *
- * Facts about the finding come first, people's and the fleet's limits next, approval last, so that a person is asked
- * only for what could be done at once. The first that applies is the block reason. */
+ * Facts about the finding come first, people's and the fleet's limits next, approval last, so that a person
+ * is asked only for what could be done at once. The first that applies is the block reason. */
 #include "core/state.h"
 
 static bool is_stale(const struct core *core, const struct node *node)
@@ -9,7 +9,8 @@ static bool is_stale(const struct core *core, const struct node *node)
     return node->sampled_at == INSTANT_NONE || core->now - node->sampled_at > 2 * node->interval_ns + SECOND;
 }
 
-/* We were away (started anew, suspended): one full interval of this node must have passed, with a report in it. */
+/* We were away (started anew, suspended): one full interval of this node must have passed, with a report in
+ * it. */
 static bool is_in_grace(const struct core *core, const struct node *node)
 {
     return core->away_until != INSTANT_NONE &&
@@ -98,7 +99,8 @@ static bool wants_people(enum block_reason reason)
     return reason == BLOCK_UNCORROBORATED || reason == BLOCK_APPROVAL;
 }
 
-/* Counts this evaluation under its reason. A new reason is told at once, an old one now and then, with its count. */
+/* Counts this evaluation under its reason. A new reason is told at once, an old one now and then, with its
+ * count. */
 void guard_note(struct core *core, struct incident *incident, enum block_reason reason, struct effects *out)
 {
     if (reason == BLOCK_NONE) {

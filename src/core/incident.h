@@ -29,8 +29,8 @@ struct evidence {
     struct condition condition;
 };
 
-/* Everything that is known of an incident, flat: the core's own record, what a record effect carries, what the
- * store keeps, and what a restore event brings back. Instants not reached yet are INSTANT_NONE. */
+/* Everything that is known of an incident, flat: the core's own record, what a record effect carries, what
+ * the store keeps, and what a restore event brings back. Instants not reached yet are INSTANT_NONE. */
 struct incident {
     uint64_t id;           /* 1, 2, 3 ... over the life of the database */
     uint64_t command;      /* id of the newest command, 0 if there was none */

@@ -1,7 +1,30 @@
-/* Nodes: who is here, taking in their reports, noticing their silence, and the walk over a node's incidents. */
+/* Nodes: who is here, taking in their reports, noticing their silence, and the walk over a node's incidents.
+ */
 #include "core/state.h"
 
-/* --- coming and going ------------------------------------------------------------------------------------------- */
+/* --- coming and going
+ * ------------------------------------------------------------------------------------------- */
+
+static void node_init(struct core *core, uint32_t number)
+{
+    struct node *node = node_of(core, number);
+    struct node_cold *cold = cold_of(core, number);
+    node->seen_at = node->sampled_at = INSTANT_NONE;
+    node->interval_ns = INTERVAL_DEFAULT_NS;
+    node->first_incident = node->acting = NO_INDEX;
+    cold->action_ended_at = INSTANT_NONE;
+    for (uint32_t i = 0; i < ACTIONS_KEPT; i++) {
+        cold->acted_at[i] = INSTANT_NONE;
+    }
+}
+
+void node_cover(struct core *core, uint32_t number)
+{
+    CHECK(number < core->config.node_capacity);
+    while (core->node_count <= number) {
+        node_init(core, core->node_count++);
+    }
+}
 
 static void node_arrive(struct core *core, struct node *node)
 {
@@ -42,11 +65,12 @@ bool node_hello(struct core *core, uint32_t number, const struct hello *hello, b
             return false;
         }
     }
+    node_cover(core, number);
+    for (uint32_t i = 0; i < hello->calls_count; i++) {
+        node_cover(core, hello->calls[i]);
+    }
     struct node *node = node_of(core, number);
     struct node_cold *cold = cold_of(core, number);
-    if (number >= core->node_count) {
-        core->node_count = number + 1;
-    }
     node->flags |= NODE_KNOWN;
     memcpy(cold->name, hello->name, NODE_NAME_SIZE);
     memcpy(cold->calls, hello->calls, sizeof cold->calls);
@@ -76,7 +100,8 @@ void node_goodbye(struct core *core, uint32_t number)
     node_walk_later(core, number);
 }
 
-/* --- reports ---------------------------------------------------------------------------------------------------- */
+/* --- reports
+ * ---------------------------------------------------------------------------------------------------- */
 
 static enum reject report_weigh(const struct node *node, const struct report *report, instant at)
 {
@@ -184,7 +209,8 @@ void node_report(struct core *core, const struct event *event, struct effects *o
     }
 }
 
-/* --- silence ---------------------------------------------------------------------------------------------------- */
+/* --- silence
+ * ---------------------------------------------------------------------------------------------------- */
 
 static duration silence_limit(const struct core *core, const struct node *node)
 {
@@ -218,8 +244,8 @@ static instant silence_deadline(const struct core *core, const struct node *node
     return next;
 }
 
-/* A report does not move the node in the heap: the entry is looked at when it is due and moved on then. So a healthy
- * report costs no heap operation. */
+/* A report does not move the node in the heap: the entry is looked at when it is due and moved on then. So a
+ * healthy report costs no heap operation. */
 void node_schedule(struct core *core, uint32_t number)
 {
     const struct node *node = node_of(core, number);
@@ -257,7 +283,8 @@ void node_walk_later(struct core *core, uint32_t number)
     node_schedule(core, number);
 }
 
-/* --- the walk ----------------------------------------------------------------------------------------------------- */
+/* --- the walk
+ * ----------------------------------------------------------------------------------------------------- */
 
 static uint32_t incident_of_detector(const struct core *core, const struct node *node, uint32_t detector)
 {
@@ -321,8 +348,9 @@ static void walk_quiet(struct core *core, uint32_t slot, struct effects *out)
     }
 }
 
-/* Brings all incidents of a node up to date. When the step's effects run out of room the rest is queued: the driver is
- * asked for a deadline at once, and this walk starts anew; what is up to date already yields nothing. */
+/* Brings all incidents of a node up to date. When the step's effects run out of room the rest is queued: the
+ * driver is asked for a deadline at once, and this walk starts anew; what is up to date already yields
+ * nothing. */
 void node_walk(struct core *core, uint32_t number, struct effects *out)
 {
     struct node *node = node_of(core, number);
@@ -353,7 +381,8 @@ void node_walk(struct core *core, uint32_t number, struct effects *out)
     node_refresh_illness(core, number, out);
 }
 
-/* Illness of its own counts for the breaker; what a sick callee explains, or still might explain, does not. */
+/* Illness of its own counts for the breaker; what a sick callee explains, or still might explain, does not.
+ */
 void node_refresh_illness(struct core *core, uint32_t number, struct effects *out)
 {
     struct node *node = node_of(core, number);
@@ -370,7 +399,8 @@ void node_refresh_illness(struct core *core, uint32_t number, struct effects *ou
     }
 }
 
-/* --- the call graph ------------------------------------------------------------------------------------------- */
+/* --- the call graph
+ * ------------------------------------------------------------------------------------------- */
 
 /* True if calls lead from `from` to `to`. Looks at WALK_MAX nodes at most; beyond that the answer is no. */
 bool node_calls_reach(const struct core *core, uint32_t from, uint32_t to)

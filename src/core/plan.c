@@ -1,17 +1,21 @@
 /* Plan: what a finding is, what explains it, and which remedy comes next. */
 #include "core/state.h"
 
-/* --- slots ---------------------------------------------------------------------------------------------------- */
+/* --- slots
+ * ---------------------------------------------------------------------------------------------------- */
 
-static uint32_t slot_take(struct core *core, uint32_t number)
+uint32_t plan_take_slot(struct core *core, uint32_t number)
 {
     uint32_t s = core->free_slot;
-    if (s == NO_INDEX) {
+    if (s != NO_INDEX) {
+        core->free_slot = slot_of(core, s)->next;
+    } else if (core->slot_count < core->config.incident_capacity) {
+        s = core->slot_count++;
+    } else {
         return NO_INDEX;
     }
     struct slot *slot = slot_of(core, s);
     struct node *node = node_of(core, number);
-    core->free_slot = slot->next;
     memset(slot, 0, sizeof *slot);
     slot->used = 1;
     slot->next = node->first_incident;
@@ -41,7 +45,8 @@ void plan_release(struct core *core, uint32_t slot)
     core->free_slot = slot;
 }
 
-/* --- opening -------------------------------------------------------------------------------------------------- */
+/* --- opening
+ * -------------------------------------------------------------------------------------------------- */
 
 static void note_evidence(const struct core *core, struct incident *incident)
 {
@@ -71,7 +76,7 @@ static void start_waits(struct core *core, struct incident *incident, struct eff
 
 uint32_t plan_open(struct core *core, uint32_t number, uint32_t detector, struct effects *out)
 {
-    uint32_t s = slot_take(core, number);
+    uint32_t s = plan_take_slot(core, number);
     if (s == NO_INDEX) {
         effects_add_reject(core, out, number, REJECT_INCIDENTS_FULL);
         return NO_INDEX;
@@ -92,7 +97,8 @@ uint32_t plan_open(struct core *core, uint32_t number, uint32_t detector, struct
     incident->began_at = cold->began_at[detector];
     incident->opened_at = core->now;
     incident->planned_at = incident->acted_at = incident->answer_by = incident->ended_at = INSTANT_NONE;
-    incident->verify_from = incident->verify_by = incident->healthy_since = incident->closed_at = INSTANT_NONE;
+    incident->verify_from = incident->verify_by = incident->healthy_since = incident->closed_at =
+        INSTANT_NONE;
     incident->blocked_at = incident->blocked_last_at = INSTANT_NONE;
     note_evidence(core, incident);
     effects_add_incident(core, out, EFFECT_RECORD, incident);
@@ -117,11 +123,13 @@ void plan_reopen(struct core *core, uint32_t slot, struct effects *out)
     start_waits(core, incident, out);
 }
 
-/* --- closing -------------------------------------------------------------------------------------------------- */
+/* --- closing
+ * -------------------------------------------------------------------------------------------------- */
 
-/* Resolved or escalated. A verified one is remembered for the recurrence window, an escalated one until its finding
- * is gone; any other leaves the core at once. */
-void plan_close(struct core *core, uint32_t slot, enum incident_state state, enum why why, struct effects *out)
+/* Resolved or escalated. A verified one is remembered for the recurrence window, an escalated one until its
+ * finding is gone; any other leaves the core at once. */
+void plan_close(struct core *core, uint32_t slot, enum incident_state state, enum why why,
+                struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
     uint32_t number = incident->node;
@@ -133,15 +141,15 @@ void plan_close(struct core *core, uint32_t slot, enum incident_state state, enu
         effects_add_incident(core, out, EFFECT_NOTIFY, incident);
         heap_set(heap_of(core), heap_item_of_slot(core, slot), INSTANT_NEVER);
     } else if (incident->verdict == VERDICT_EFFECTIVE && why == WHY_HEALTHY) {
-        heap_set(heap_of(core), heap_item_of_slot(core, slot),
-                 core->now + core->policy.guards.recurrence_ns);
+        heap_set(heap_of(core), heap_item_of_slot(core, slot), core->now + core->policy.guards.recurrence_ns);
     } else {
         plan_release(core, slot);
     }
     node_refresh_illness(core, number, out);
 }
 
-/* --- attribution ---------------------------------------------------------------------------------------------- */
+/* --- attribution
+ * ---------------------------------------------------------------------------------------------- */
 
 static bool node_is_sick(const struct core *core, uint32_t number)
 {
@@ -157,7 +165,8 @@ static bool node_is_sick(const struct core *core, uint32_t number)
     return false;
 }
 
-/* Something below is sick. Nodes of a ring of calls do not explain each other, or nobody would ever be healed. */
+/* Something below is sick. Nodes of a ring of calls do not explain each other, or nobody would ever be
+ * healed. */
 static bool callee_explains(const struct core *core, uint32_t number)
 {
     uint32_t queue[WALK_MAX];
@@ -203,9 +212,11 @@ bool plan_is_explained(const struct core *core, const struct incident *incident)
            (neighbour_explains(core, incident) || callee_explains(core, incident->node));
 }
 
-/* --- the ladder ----------------------------------------------------------------------------------------------- */
+/* --- the ladder
+ * ----------------------------------------------------------------------------------------------- */
 
-static void plan_choose(struct core *core, uint32_t slot, enum remedy remedy, enum why why, struct effects *out)
+static void plan_choose(struct core *core, uint32_t slot, enum remedy remedy, enum why why,
+                        struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
     incident_move(incident, INCIDENT_PLANNED, why);

@@ -7,7 +7,8 @@ void policy_init(struct policy *policy)
     memset(policy, 0, sizeof *policy);
     policy->mode = MODE_AUTO;
     policy->guards = (struct guards){
-        /* One in five at once: the value of medik8s' and CAPI's worked examples, and never their default of 100 %. */
+        /* One in five at once: the value of medik8s' and CAPI's worked examples, and never their default of
+           100 %. */
         .max_disrupted_ratio = 0.20,
         /* Kubernetes' node life cycle stops evicting when more than 55 % of a zone are unhealthy. */
         .breaker_unhealthy_ratio = 0.55,

@@ -49,14 +49,15 @@ struct detector {
 };
 
 struct guards {
-    double max_disrupted_ratio;     /* of the fleet: in flight + verifying + unknown, this one included; at least 1 */
+    double max_disrupted_ratio; /* of the fleet: in flight + verifying + unknown, this one included; at least
+                                   1 */
     double breaker_unhealthy_ratio; /* trips when more than this share is ill by itself or silent ... */
     uint32_t breaker_at_least;      /* ... and at least so many nodes are */
     uint32_t attempts_max;          /* disruptive commands on one target ... */
     duration attempts_within_ns;    /* ... within this time; then people are told */
     duration cooldown_ns;           /* between the end of one action on a target and the next */
-    duration recurrence_ns;         /* the same finding back this soon after "resolved": it did not help after all */
-    duration hold_ns;               /* how long a finding that a callee could explain waits for news from below */
+    duration recurrence_ns; /* the same finding back this soon after "resolved": it did not help after all */
+    duration hold_ns;       /* how long a finding that a callee could explain waits for news from below */
 };
 
 struct policy {
@@ -72,7 +73,8 @@ struct policy {
 void policy_init(struct policy *policy);
 
 /* Shared by the reader (to lint) and the core (to guard). */
-uint32_t detector_witnesses(const struct detector *detector);   /* distinct witnesses among `when` */
-bool detector_has_local_cause(const struct detector *detector); /* some comparison is illness of this node itself */
+uint32_t detector_witnesses(const struct detector *detector); /* distinct witnesses among `when` */
+bool detector_has_local_cause(
+    const struct detector *detector); /* some comparison is illness of this node itself */
 
 #endif

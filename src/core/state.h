@@ -1,8 +1,8 @@
 /* What the core's files share: the layout of its memory, and the calls between them. Private to src/core.
  *
  * One block: struct core, the nodes' hot rows, their cold rows, the incident slots, the heap of due things.
- * Everything refers by index, nothing by pointer, so the block can be copied. A step touches one hot row in the
- * usual case: a healthy report. */
+ * Everything refers by index, nothing by pointer, so the block can be copied. A step touches one hot row in
+ * the usual case: a healthy report. */
 #ifndef CORE_STATE_H
 #define CORE_STATE_H
 
@@ -20,7 +20,8 @@
 #define VERIFY_SAMPLES_MIN 3
 /* Without a declared interval, and before two reports are seen. */
 #define INTERVAL_DEFAULT_NS (1 * SECOND)
-/* A node is silent after this time without a report when no detector says otherwise; never before three intervals. */
+/* A node is silent after this time without a report when no detector says otherwise; never before three
+ * intervals. */
 #define SILENT_DEFAULT_NS (5 * SECOND)
 /* A stopped action that stays stopped for one reason is told again this often, with its count. */
 #define BLOCK_REPEAT_NS (5 * SECOND)
@@ -32,12 +33,12 @@
 #define WALK_MAX 64
 
 enum node_flag {
-    NODE_KNOWN = 1 << 0,  /* enrolled: has a name */
-    NODE_HERE = 1 << 1,   /* part of the fleet */
-    NODE_SILENT = 1 << 2, /* no report for too long */
-    NODE_ILL = 1 << 3,    /* by itself: counts for the breaker */
-    NODE_GONE = 1 << 4,   /* said goodbye */
-    NODE_WORK = 1 << 5,   /* a walk over its incidents is not finished */
+    NODE_KNOWN = 1 << 0,   /* enrolled: has a name */
+    NODE_HERE = 1 << 1,    /* part of the fleet */
+    NODE_SILENT = 1 << 2,  /* no report for too long */
+    NODE_ILL = 1 << 3,     /* by itself: counts for the breaker */
+    NODE_GONE = 1 << 4,    /* said goodbye */
+    NODE_WORK = 1 << 5,    /* a walk over its incidents is not finished */
     NODE_DECLARED = 1 << 6 /* its interval is declared, not learned */
 };
 
@@ -86,17 +87,21 @@ struct core {
     instant away_until; /* we were away until then: verdicts and actions need reports from after it */
     uint64_t digest;
     uint64_t nodes_offset, cold_offset, slots_offset, heap_offset;
-    uint32_t node_count; /* highest number in use + 1 */
+    uint32_t node_count; /* rows below this number are in use; those above are untouched memory */
     uint32_t fleet;
     uint32_t unhealthy; /* of the fleet: ill by themselves, or silent */
     uint32_t disrupted;
-    uint32_t free_slot;
+    uint32_t free_slot;  /* of those given back; NO_INDEX if there is none */
+    uint32_t slot_count; /* slots below this number were used at least once */
     uint32_t policy_generation;
-    uint32_t slot_generation[DETECTOR_MAX]; /* the policy generation in which this slot last changed its meaning */
+    uint32_t reserved;
+    uint32_t
+        slot_generation[DETECTOR_MAX]; /* the policy generation in which this slot last changed its meaning */
     struct policy policy;
 };
 
-/* --- layout --------------------------------------------------------------------------------------------------- */
+/* --- layout
+ * --------------------------------------------------------------------------------------------------- */
 
 static inline struct node *node_of(const struct core *core, uint32_t node)
 {
@@ -129,7 +134,8 @@ static inline const struct detector *detector_of(const struct core *core, const 
     return &core->policy.detectors[incident->detector];
 }
 
-/* --- effects ---------------------------------------------------------------------------------------------------- */
+/* --- effects
+ * ---------------------------------------------------------------------------------------------------- */
 
 static inline bool effects_have_room(const struct effects *out)
 {
@@ -143,19 +149,23 @@ void effects_add_incident(struct core *core, struct effects *out, enum effect_ki
 void effects_add_reject(struct core *core, struct effects *out, uint32_t node, enum reject reject);
 void effects_add_control(struct core *core, struct effects *out);
 
-/* --- node.c: who is there, and the walk over one node's incidents ----------------------------------------------- */
+/* --- node.c: who is there, and the walk over one node's incidents
+ * ----------------------------------------------- */
 
+void node_cover(struct core *core, uint32_t number); /* makes the rows up to this number usable */
 bool node_hello(struct core *core, uint32_t number, const struct hello *hello, bool here);
 void node_goodbye(struct core *core, uint32_t number);
 void node_due(struct core *core, uint32_t number, struct effects *out);
 void node_report(struct core *core, const struct event *event, struct effects *out);
-void node_walk(struct core *core, uint32_t number, struct effects *out); /* open, advance and close its incidents */
-void node_walk_later(struct core *core, uint32_t number);                /* queue such a walk */
+void node_walk(struct core *core, uint32_t number,
+               struct effects *out);                      /* open, advance and close its incidents */
+void node_walk_later(struct core *core, uint32_t number); /* queue such a walk */
 void node_refresh_illness(struct core *core, uint32_t number, struct effects *out);
 void node_schedule(struct core *core, uint32_t number);
 bool node_calls_reach(const struct core *core, uint32_t from, uint32_t to);
 
-/* --- detect.c: conditions and detectors ------------------------------------------------------------------------- */
+/* --- detect.c: conditions and detectors
+ * ------------------------------------------------------------------------- */
 
 enum truth { TRUTH_FALSE, TRUTH_TRUE, TRUTH_UNKNOWN };
 
@@ -166,19 +176,24 @@ struct sample_pair { /* the sample to judge, and the one before for rates */
     double elapsed_s; /* between them; 0 if there is none before */
 };
 
-enum truth detect_conditions(const struct condition *conditions, uint32_t count, const struct sample_pair *pair);
+enum truth detect_conditions(const struct condition *conditions, uint32_t count,
+                             const struct sample_pair *pair);
 void detect_report(struct core *core, uint32_t number, const struct sample_pair *pair, instant at, bool hole);
 void detect_silence(struct core *core, uint32_t number);
 duration detect_silent_after(const struct core *core, const struct node *node, uint32_t slot);
 void detect_adopt_generation(struct core *core, uint32_t number);
 
-/* --- plan.c, guard.c, act.c, verify.c: one incident ---------------------------------------------------------- */
+/* --- plan.c, guard.c, act.c, verify.c: one incident
+ * ---------------------------------------------------------- */
 
-uint32_t plan_open(struct core *core, uint32_t number, uint32_t detector, struct effects *out); /* slot or NO_INDEX */
+uint32_t plan_take_slot(struct core *core, uint32_t number); /* zeroed, on the node's list; or NO_INDEX */
+uint32_t plan_open(struct core *core, uint32_t number, uint32_t detector,
+                   struct effects *out); /* slot or NO_INDEX */
 void plan_reopen(struct core *core, uint32_t slot, struct effects *out);
 void plan_advance(struct core *core, uint32_t slot, struct effects *out); /* OPEN and PLANNED */
 void plan_next_rung(struct core *core, uint32_t slot, enum why why, struct effects *out);
-void plan_close(struct core *core, uint32_t slot, enum incident_state state, enum why why, struct effects *out);
+void plan_close(struct core *core, uint32_t slot, enum incident_state state, enum why why,
+                struct effects *out);
 void plan_release(struct core *core, uint32_t slot);
 bool plan_is_explained(const struct core *core, const struct incident *incident);
 void plan_due(struct core *core, uint32_t slot, struct effects *out);
@@ -193,7 +208,8 @@ void act_no_answer(struct core *core, uint32_t slot, struct effects *out);
 void act_release(struct core *core, uint32_t slot); /* the target is no longer disrupted */
 
 void verify_begin(struct core *core, uint32_t slot, enum why why, struct effects *out);
-void verify_report(struct core *core, uint32_t slot, const struct sample_pair *pair, bool hole, struct effects *out);
+void verify_report(struct core *core, uint32_t slot, const struct sample_pair *pair, bool hole,
+                   struct effects *out);
 void verify_due(struct core *core, uint32_t slot, struct effects *out);
 
 #endif

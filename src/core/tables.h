@@ -58,8 +58,8 @@
     X(RESOLVED, OPEN)                                                                                        \
     X(ESCALATED, RESOLVED)
 
-/* X(symbol, name): how a command ended, as its node agent tells it. `none`: not ended. `unknown`: no answer in
- * time. `cut`: it began and was interrupted. `refused` and `expired`: it never began. */
+/* X(symbol, name): how a command ended, as its node agent tells it. `none`: not ended. `unknown`: no answer
+ * in time. `cut`: it began and was interrupted. `refused` and `expired`: it never began. */
 #define OUTCOME_TABLE(X)                                                                                     \
     X(NONE, "none")                                                                                          \
     X(DONE, "done")                                                                                          \

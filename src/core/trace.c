@@ -5,7 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-/* --- values ----------------------------------------------------------------------------------------------------- */
+/* --- values
+ * ----------------------------------------------------------------------------------------------------- */
 
 static void add_bytes(struct text *text, double bytes)
 {
@@ -70,7 +71,8 @@ void trace_conditions(struct text *text, const struct condition *conditions, uin
     }
 }
 
-/* --- sentences -------------------------------------------------------------------------------------------------- */
+/* --- sentences
+ * -------------------------------------------------------------------------------------------------- */
 
 static void say_comparison(struct text *text, const struct condition *c)
 {
@@ -141,7 +143,7 @@ static void say_plan(struct text *text, const struct incident *i)
         text_add(text, "a person approved it");
         break;
     default:
-        text_add(text, i->reopened > 0   ? "the next rung; last time's only masked it"
+        text_add(text, i->reopened > 0  ? "the next rung; last time's only masked it"
                        : i->local_cause ? "it is ill by itself"
                                         : "nothing it calls explains it");
     }
@@ -154,11 +156,13 @@ static void say_escalation(struct text *text, const struct incident *i)
         text_add(text, i->attempts > 0 ? "told to people; what was tried did not help" : "told to people");
         break;
     case WHY_LADDER_END:
-        text_add(text, i->attempts > 0 ? "nothing left to try; people are needed" : "no remedy is planned for this");
+        text_add(text, i->attempts > 0 ? "nothing left to try; people are needed"
+                                       : "no remedy is planned for this");
         break;
     case WHY_NO_EVIDENCE:
-        text_add(text, i->outcome == OUTCOME_DONE ? "inconclusive: no fresh samples tell whether it helped"
-                                                  : "inconclusive: nobody said that the command was carried out");
+        text_add(text, i->outcome == OUTCOME_DONE
+                           ? "inconclusive: no fresh samples tell whether it helped"
+                           : "inconclusive: nobody said that the command was carried out");
         return;
     case WHY_WORSE:
         text_add(text, "harmed: something else got worse since; no further action");
@@ -182,8 +186,9 @@ static void say_resolution(struct text *text, const struct incident *i)
     case WHY_HEALTHY:
         text_addf(text, "%s: ", verdict_name((enum verdict)i->verdict));
         say_seen(text, i, true);
-        text_add(text, i->verdict == VERDICT_EFFECTIVE ? "; nothing else got worse"
-                                                       : "; well again, but nobody said that the command was carried out");
+        text_add(text, i->verdict == VERDICT_EFFECTIVE
+                           ? "; nothing else got worse"
+                           : "; well again, but nobody said that the command was carried out");
         break;
     case WHY_UNWATCHED:
         text_add(text, "closed: nobody watches this any more");
@@ -211,8 +216,9 @@ static void say_record(struct text *text, const struct core *core, const struct 
         text_addf(text, "%s is ordered, attempt %u", remedy_name((enum remedy)i->remedy), i->attempts);
         break;
     case INCIDENT_VERIFYING:
-        text_addf(text, i->why == WHY_NO_ANSWER ? "no answer to %s; watching whether it helped"
-                                                : "%s ended; watching whether it helped",
+        text_addf(text,
+                  i->why == WHY_NO_ANSWER ? "no answer to %s; watching whether it helped"
+                                          : "%s ended; watching whether it helped",
                   remedy_name((enum remedy)i->remedy));
         break;
     case INCIDENT_RESOLVED:
@@ -240,7 +246,8 @@ static void say_blocked(struct text *text, const struct incident *i)
 
 static void say_ended(struct text *text, const struct command *c)
 {
-    text_addf(text, "%s %s after ", remedy_name((enum remedy)c->remedy), outcome_name((enum outcome)c->outcome));
+    text_addf(text, "%s %s after ", remedy_name((enum remedy)c->remedy),
+              outcome_name((enum outcome)c->outcome));
     text_duration(text, c->ended_at - c->ordered_at);
 }
 
@@ -272,7 +279,8 @@ void trace_sentence(struct text *text, const struct core *core, const struct eff
         break;
     case EFFECT_CONTROL:
         text_addf(text, "epoch %llu, automation %s, breaker %s", (unsigned long long)effect->of.control.epoch,
-                  effect->of.control.paused ? "paused" : "on", effect->of.control.breaker_open ? "open" : "closed");
+                  effect->of.control.paused ? "paused" : "on",
+                  effect->of.control.breaker_open ? "open" : "closed");
         break;
     case EFFECT_ASK:
         text_addf(text, "what should be done about %s?", effect->of.incident.detector_name);
@@ -343,7 +351,8 @@ void trace_line(struct text *text, const struct core *core, const struct effect 
     }
 }
 
-/* --- the words of core.h -------------------------------------------------------------------------------------- */
+/* --- the words of core.h
+ * -------------------------------------------------------------------------------------- */
 
 #define X(symbol, name, ...) name,
 const char *health_name(enum health health)

@@ -9,11 +9,13 @@
 #include "base/text.h"
 #include "core/core.h"
 
-/* The step of the loop that an effect belongs to: "DETECT", "PLAN", "ACT", "COMMAND", "DONE", "VERIFY", "RESOLVED",
- * "PEOPLE", "HELD", "BLOCKED", "CONTROL", "ASK", "NOTIFY", "REJECT". Never longer than 8 characters. */
+/* The step of the loop that an effect belongs to: "DETECT", "PLAN", "ACT", "COMMAND", "DONE", "VERIFY",
+ * "RESOLVED", "PEOPLE", "HELD", "BLOCKED", "CONTROL", "ASK", "NOTIFY", "REJECT". Never longer than 8
+ * characters. */
 const char *trace_step(const struct effect *effect);
 
-/* What happened and why, as one sentence without the node's name: "restart_service: web-1 is ill by itself". */
+/* What happened and why, as one sentence without the node's name: "restart_service: web-1 is ill by itself".
+ */
 void trace_sentence(struct text *text, const struct core *core, const struct effect *effect);
 
 /* Step, node, sentence and incident, as in the head of this file. */

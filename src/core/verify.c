@@ -1,6 +1,6 @@
-/* Verify: did it help? Only samples taken after the command's end and its settling time count, and only a run of them
- * long enough. Four verdicts: effective, ineffective, inconclusive (no fresh samples, or nobody can say that it was
- * done), harmed (something else here or at a caller got worse since). */
+/* Verify: did it help? Only samples taken after the command's end and its settling time count, and only a run
+ * of them long enough. Four verdicts: effective, ineffective, inconclusive (no fresh samples, or nobody can
+ * say that it was done), harmed (something else here or at a caller got worse since). */
 #include "core/state.h"
 
 static const struct rung *rung_of(const struct core *core, const struct incident *incident)
@@ -27,7 +27,8 @@ void verify_begin(struct core *core, uint32_t slot, enum why why, struct effects
     effects_add_incident(core, out, EFFECT_RECORD, incident);
 }
 
-/* --- harm ------------------------------------------------------------------------------------------------------- */
+/* --- harm
+ * ------------------------------------------------------------------------------------------------------- */
 
 static bool began_since(const struct core *core, uint32_t number, instant since, uint32_t except)
 {
@@ -51,8 +52,8 @@ static bool calls_directly(const struct core *core, uint32_t from, uint32_t to)
     return false;
 }
 
-/* A finding whose first sample came after we acted: on the target, or on one that calls it. What was on its way
- * before is not our doing. */
+/* A finding whose first sample came after we acted: on the target, or on one that calls it. What was on its
+ * way before is not our doing. */
 static bool something_got_worse(const struct core *core, const struct incident *incident)
 {
     if (began_since(core, incident->node, incident->acted_at, incident->detector)) {
@@ -67,7 +68,8 @@ static bool something_got_worse(const struct core *core, const struct incident *
     return false;
 }
 
-/* --- verdicts ----------------------------------------------------------------------------------------------------- */
+/* --- verdicts
+ * ----------------------------------------------------------------------------------------------------- */
 
 static void verdict_well(struct core *core, uint32_t slot, struct effects *out)
 {
@@ -103,7 +105,8 @@ static void verdict_ill(struct core *core, uint32_t slot, struct effects *out)
     }
 }
 
-/* --- what comes in ------------------------------------------------------------------------------------------------- */
+/* --- what comes in
+ * ------------------------------------------------------------------------------------------------- */
 
 static void note_after(struct incident *incident, const struct sample_pair *pair)
 {
@@ -115,7 +118,8 @@ static void note_after(struct incident *incident, const struct sample_pair *pair
     }
 }
 
-void verify_report(struct core *core, uint32_t slot, const struct sample_pair *pair, bool hole, struct effects *out)
+void verify_report(struct core *core, uint32_t slot, const struct sample_pair *pair, bool hole,
+                   struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
     instant at = node_of(core, incident->node)->sampled_at;

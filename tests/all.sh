@@ -1,0 +1,82 @@
+# ./run test [--full] [NAME...], read by ./run: every test program under gcc, and once more under clang with the
+# address and undefined-behaviour sanitizers; the layout of the C files; the shell scripts. The last line counts
+# single test cases: N passed, N failed.
+# shellcheck shell=bash disable=SC2154 # `root`, `build` and the needs are those of ./run
+
+passed=0 failed=0
+
+# WORTH NAME COMMAND...: a step that counts as WORTH tests if it succeeds, and as one if it does not.
+note() {
+    local worth=$1 name=$2
+    shift 2
+    if "$@"; then
+        passed=$((passed + worth))
+        printf '%-28s ok\n' "$name"
+    else
+        failed=$((failed + 1))
+        printf '%-28s FAILED\n' "$name"
+    fi
+}
+
+require_everything() {
+    require "$build/.ready" "${build_needs[@]}"
+    require "$build/.ready-test" "${test_needs[@]}"
+}
+
+build_plain() {
+    configure "$build" && compile "$build" && put_in_its_place
+}
+
+build_with_sanitizers() {
+    CC=clang configure "$build-asan" -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false &&
+        compile "$build-asan"
+}
+
+# Runs the tests of a build folder, shows a line for each as it ends, then the output of those that failed, and
+# adds up. The arguments go to `meson test`.
+test_in() {
+    local dir=$1 log=$1/meson-logs/testlog.json said=$1/test.log fixed_addresses=() ok bad
+    shift
+    printf '\n%s:\n' "${dir##*/}"
+    # Some kernels scatter addresses wider than the sanitizers of older compilers can follow; containers may refuse.
+    ! setarch "$(uname -m)" -R true 2>/dev/null || fixed_addresses=(setarch "$(uname -m)" -R)
+    rm -f "$log"
+    PYTHONUNBUFFERED=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 "${fixed_addresses[@]}" \
+        meson test -C "$dir" --no-rebuild "$@" 2>&1 </dev/null |
+        tee "$said" | sed -un -e '/^Summary of Failures/,$d' -e 's/^ *[0-9]*\/[0-9]* \(homeostat[^ ]* \/ \)*/  /p' || true
+    if [[ -f $log ]]; then
+        read -r ok bad < <(python3 "$root/tests/tally.py" "${dir##*/}" "$log") || ok=0 bad=1
+        passed=$((passed + ok)) failed=$((failed + bad))
+    elif ! grep -q 'No suitable tests' "$said"; then
+        cat "$said"
+        failed=$((failed + 1))
+    fi
+}
+
+check_shell() {
+    files_named '*.sh' | xargs -0 shellcheck -x -P "$root" "$root/run" "$root/.ci/run"
+}
+
+run_tests() {
+    local names=() slow=(--no-suite slow) word
+    for word; do
+        case $word in
+        --full) slow=() ;;
+        -*) say "test takes --full and names of tests, not $word" && exit 2 ;;
+        *) names+=("$word") ;;
+        esac
+    done
+    prefer_the_systems_tools
+    alone require_everything
+    note 0 'build with gcc' alone build_plain
+    note 0 'build with clang, sanitizers' alone build_with_sanitizers
+    if ((${#names[@]} == 0)); then
+        ! clang_format >/dev/null || note 1 'layout of the C files' format --check
+        ! command -v shellcheck >/dev/null || note 1 'shell scripts' check_shell
+    fi
+    test_in "$build" "${slow[@]}" "${names[@]}"
+    test_in "$build-asan" --timeout-multiplier 3 --no-suite e2e "${slow[@]}" "${names[@]}"
+    ((passed + failed > 0)) || note 0 "a test called ${names[*]}" false
+    printf '\n%d passed, %d failed\n' "$passed" "$failed"
+    ((failed == 0))
+}
