@@ -1,0 +1,464 @@
+#include "store/shape.h"
+
+#include "base/check.h"
+
+#include <math.h>
+#include <string.h>
+
+/* --- words -------------------------------------------------------------------------------------------- */
+
+static int word_of(const char *const *words, size_t count, const char *word)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(words[i], word) == 0)
+            return (int)i;
+    return -1;
+}
+
+static const char *const fault_states[] = {"asked", "active", "ended", "failed"};
+static const char *const fault_effects[] = {"waiting", "seen", "none"};
+static const char *const comparisons[] = {">", ">=", "<", "<="};
+
+const char *fault_state_name(enum fault_state state)
+{
+    CHECK((size_t)state < COUNT_OF(fault_states));
+    return fault_states[state];
+}
+
+const char *fault_effect_name(enum fault_effect effect)
+{
+    CHECK((size_t)effect < COUNT_OF(fault_effects));
+    return fault_effects[effect];
+}
+
+int fault_state_of(const char *word)
+{
+    return word_of(fault_states, COUNT_OF(fault_states), word);
+}
+
+int fault_effect_of(const char *word)
+{
+    return word_of(fault_effects, COUNT_OF(fault_effects), word);
+}
+
+static const char *comparison_name(enum comparison comparison)
+{
+    CHECK((size_t)comparison < COUNT_OF(comparisons));
+    return comparisons[comparison];
+}
+
+static int comparison_of(const char *word)
+{
+    return word_of(comparisons, COUNT_OF(comparisons), word);
+}
+
+static int remedy_or_none_of(const char *word)
+{
+    return strcmp(word, remedy_name(REMEDY_NONE)) == 0 ? (int)REMEDY_NONE : remedy_of(word);
+}
+
+#define WORDS(noun, enumeration, of)                                                                         \
+    static const char *noun##_word(unsigned value)                                                           \
+    {                                                                                                        \
+        return noun##_name((enum enumeration)value);                                                         \
+    }                                                                                                        \
+    static const struct words noun##_words = {noun##_word, of};
+
+WORDS(metric, metric, metric_of)
+WORDS(comparison, comparison, comparison_of)
+WORDS(remedy, remedy, remedy_or_none_of)
+WORDS(incident_state, incident_state, incident_state_of)
+WORDS(outcome, outcome, outcome_of)
+WORDS(verdict, verdict, verdict_of)
+WORDS(block_reason, block_reason, block_reason_of)
+WORDS(severity, severity, severity_of)
+WORDS(why, why, why_of)
+WORDS(fault_kind, fault_kind, fault_kind_of)
+WORDS(fault_state, fault_state, fault_state_of)
+WORDS(fault_effect, fault_effect, fault_effect_of)
+
+/* --- shapes ------------------------------------------------------------------------------------------- */
+
+#define MEMBER_SIZE(member) sizeof(((const struct ROW *)0)->member)
+#define COLUMN(type, column, member)                                                                         \
+    {                                                                                                        \
+        column, offsetof(struct ROW, member), MEMBER_SIZE(member), NULL, type, USE_STORED                    \
+    }
+#define KEPT(type, column, member)                                                                           \
+    {                                                                                                        \
+        column, offsetof(struct ROW, member), MEMBER_SIZE(member), NULL, type, USE_KEPT                      \
+    }
+#define WORD(column, member, words)                                                                          \
+    {                                                                                                        \
+        column, offsetof(struct ROW, member), MEMBER_SIZE(member), &words, COLUMN_WORD, USE_STORED           \
+    }
+#define COMPUTED(type, expression, member)                                                                   \
+    {                                                                                                        \
+        expression, offsetof(struct ROW, member), MEMBER_SIZE(member), NULL, type, USE_COMPUTED              \
+    }
+#define SHAPE(noun, table, key)                                                                              \
+    const struct shape noun##_shape = {table, key, noun##_columns, COUNT_OF(noun##_columns),                 \
+                                       sizeof(struct ROW)}
+
+#define ROW node_row
+static const struct column node_columns[] = {
+    COLUMN(COLUMN_U32, "number", number),
+    COLUMN(COLUMN_TEXT, "name", name),
+    COLUMN(COLUMN_TEXT, "role", role),
+    COLUMN(COLUMN_TEXT, "zone", zone),
+    COLUMN(COLUMN_TEXT, "address", address),
+    COLUMN(COLUMN_CALLS, "calls", calls),
+    COLUMN(COLUMN_BOOT, "boot", boot),
+    COLUMN(COLUMN_U64, "sequence", sequence),
+    COLUMN(COLUMN_NS, "interval_ns", interval_ns),
+    COLUMN(COLUMN_INSTANT, "seen_at", seen_at),
+    COLUMN(COLUMN_BOOL, "gone", gone),
+};
+SHAPE(node, "nodes", "name");
+#undef ROW
+
+#define ROW incident
+static const struct column incident_columns[] = {
+    COLUMN(COLUMN_U64, "id", id),
+    COLUMN(COLUMN_U32, "node", node),
+    COLUMN(COLUMN_TEXT, "finding", detector_name),
+    WORD("severity", severity, severity_words),
+    WORD("state", state, incident_state_words),
+    WORD("remedy", remedy, remedy_words),
+    WORD("outcome", outcome, outcome_words),
+    WORD("verdict", verdict, verdict_words),
+    WORD("block", block, block_reason_words),
+    WORD("why", why, why_words),
+    COLUMN(COLUMN_INSTANT, "began_at", began_at),
+    COLUMN(COLUMN_INSTANT, "opened_at", opened_at),
+    COLUMN(COLUMN_INSTANT, "planned_at", planned_at),
+    COLUMN(COLUMN_INSTANT, "acted_at", acted_at),
+    COLUMN(COLUMN_INSTANT, "answer_by", answer_by),
+    COLUMN(COLUMN_INSTANT, "ended_at", ended_at),
+    COLUMN(COLUMN_INSTANT, "verify_from", verify_from),
+    COLUMN(COLUMN_INSTANT, "verify_by", verify_by),
+    COLUMN(COLUMN_INSTANT, "healthy_since", healthy_since),
+    COLUMN(COLUMN_INSTANT, "closed_at", closed_at),
+    COLUMN(COLUMN_INSTANT, "hold_until", hold_until),
+    COLUMN(COLUMN_INSTANT, "planner_by", planner_by),
+    COLUMN(COLUMN_INSTANT, "blocked_at", blocked_at),
+    COLUMN(COLUMN_INSTANT, "blocked_last_at", blocked_last_at),
+    COLUMN(COLUMN_U32, "blocked_count", blocked_count),
+    COLUMN(COLUMN_U64, "command", command),
+    COLUMN(COLUMN_INDEX, "detector", detector),
+    COLUMN(COLUMN_U32, "fresh_samples", fresh_samples),
+    COLUMN(COLUMN_U32, "attempts", attempts),
+    COLUMN(COLUMN_U32, "reopened", reopened),
+    COLUMN(COLUMN_U8, "rung", rung),
+    COLUMN(COLUMN_U8, "evidence_count", evidence_count),
+    COLUMN(COLUMN_U8, "proposed", proposed),
+    COLUMN(COLUMN_U8, "approved", approved),
+    COLUMN(COLUMN_U8, "acknowledged", acknowledged),
+    COLUMN(COLUMN_U8, "explained", explained),
+    COLUMN(COLUMN_U8, "local_cause", local_cause),
+};
+SHAPE(incident, "incidents", "id");
+#undef ROW
+
+#define ROW evidence_row
+static const struct column evidence_columns[] = {
+    COLUMN(COLUMN_U64, "incident", incident),
+    COLUMN(COLUMN_U8, "place", place),
+    WORD("metric", evidence.condition.metric, metric_words),
+    WORD("comparison", evidence.condition.comparison, comparison_words),
+    COLUMN(COLUMN_REAL, "number", evidence.condition.number),
+    COLUMN(COLUMN_U8, "rate", evidence.condition.rate),
+    COLUMN(COLUMN_REAL, "before", evidence.before),
+    COLUMN(COLUMN_REAL, "after", evidence.after),
+};
+SHAPE(evidence, "evidence", "incident, place");
+#undef ROW
+
+#define ROW timeline_row
+static const struct column timeline_columns[] = {
+    COLUMN(COLUMN_U64, "incident", incident), COLUMN(COLUMN_INSTANT, "at", at),
+    COLUMN(COLUMN_TEXT, "step", step),        COLUMN(COLUMN_TEXT, "state", state),
+    COLUMN(COLUMN_TEXT, "text", text),
+};
+SHAPE(timeline, "timeline", NULL);
+#undef ROW
+
+#define ROW command_row
+static const struct column command_columns[] = {
+    COLUMN(COLUMN_U64, "id", command.id),
+    COLUMN(COLUMN_U64, "epoch", command.epoch),
+    COLUMN(COLUMN_U64, "incident", command.incident),
+    COLUMN(COLUMN_U32, "node", command.node),
+    COLUMN(COLUMN_BOOT, "boot", command.boot),
+    WORD("remedy", command.remedy, remedy_words),
+    COLUMN(COLUMN_U32, "attempt", command.attempt),
+    COLUMN(COLUMN_INSTANT, "ordered_at", command.ordered_at),
+    COLUMN(COLUMN_INSTANT, "expires_at", command.expires_at),
+    COLUMN(COLUMN_INSTANT, "answer_by", command.answer_by),
+    COLUMN(COLUMN_INSTANT, "ended_at", command.ended_at),
+    WORD("outcome", command.outcome, outcome_words),
+    COLUMN(COLUMN_REAL, "took_s", took_s),
+    COLUMN(COLUMN_TEXT, "detail", detail),
+};
+SHAPE(command, "commands", "id");
+#undef ROW
+
+#define ROW block_row
+static const struct column block_columns[] = {
+    COLUMN(COLUMN_U64, "incident", incident),
+    WORD("reason", reason, block_reason_words),
+    KEPT(COLUMN_U32, "node", node),
+    WORD("remedy", remedy, remedy_words),
+    KEPT(COLUMN_INSTANT, "first_at", first_at),
+    COLUMN(COLUMN_INSTANT, "last_at", last_at),
+    COLUMN(COLUMN_U64, "count", count),
+    COMPUTED(COLUMN_TEXT, "(SELECT finding FROM incidents WHERE id = incident)", finding),
+};
+SHAPE(block, "blocked", "incident, reason");
+#undef ROW
+
+#define ROW fault_row
+static const struct column fault_columns[] = {
+    COLUMN(COLUMN_U64, "id", id),
+    COLUMN(COLUMN_U32, "node", node),
+    WORD("kind", kind, fault_kind_words),
+    WORD("state", state, fault_state_words),
+    WORD("effect", effect, fault_effect_words),
+    COLUMN(COLUMN_REAL, "intensity", intensity),
+    COLUMN(COLUMN_REAL, "before", before),
+    COLUMN(COLUMN_REAL, "after", after),
+    COLUMN(COLUMN_NS, "lease_ns", lease_ns),
+    COLUMN(COLUMN_INSTANT, "asked_at", asked_at),
+    COLUMN(COLUMN_INSTANT, "injected_at", injected_at),
+    COLUMN(COLUMN_INSTANT, "ended_at", ended_at),
+    COLUMN(COLUMN_TEXT, "reason", reason),
+};
+SHAPE(fault, "faults", "id");
+#undef ROW
+
+#define ROW control_row
+static const struct column control_columns[] = {
+    {"id", 0, 0, NULL, COLUMN_ONE, USE_STORED},
+    COLUMN(COLUMN_U64, "epoch", control.epoch),
+    COLUMN(COLUMN_U64, "next_incident", control.next_incident),
+    COLUMN(COLUMN_U64, "next_command", control.next_command),
+    COLUMN(COLUMN_U8, "paused", control.paused),
+    COLUMN(COLUMN_U8, "breaker_open", control.breaker_open),
+    COLUMN(COLUMN_INSTANT, "at", at),
+};
+SHAPE(control, "control", "id");
+#undef ROW
+
+/* --- SQL ---------------------------------------------------------------------------------------------- */
+
+void shape_insert_sql(const struct shape *shape, struct text *sql)
+{
+    unsigned parameters = 0;
+    text_addf(sql, "INSERT INTO %s (", shape->table);
+    for (unsigned i = 0; i < shape->count; i++)
+        if (shape->columns[i].use != USE_COMPUTED)
+            text_addf(sql, "%s%s", parameters++ ? ", " : "", shape->columns[i].name);
+    for (unsigned i = 1; i <= parameters; i++)
+        text_addf(sql, "%s?%u", i == 1 ? ") VALUES (" : ", ", i);
+    text_add(sql, ")");
+    if (!shape->key)
+        return;
+    text_addf(sql, " ON CONFLICT (%s) DO UPDATE SET ", shape->key);
+    bool first = true;
+    for (unsigned i = 0; i < shape->count; i++) {
+        const struct column *column = &shape->columns[i];
+        if (column->use != USE_STORED || strcmp(column->name, shape->key) == 0)
+            continue;
+        text_addf(sql, "%s%s = excluded.%s", first ? "" : ", ", column->name, column->name);
+        first = false;
+    }
+}
+
+void shape_select_sql(const struct shape *shape, struct text *sql)
+{
+    for (unsigned i = 0; i < shape->count; i++)
+        text_addf(sql, "%s%s", i == 0 ? "SELECT " : ", ", shape->columns[i].name);
+    text_addf(sql, " FROM %s", shape->table);
+}
+
+/* --- binding ------------------------------------------------------------------------------------------ */
+
+void boot_text(char *out, uint64_t boot)
+{
+    for (int digit = 15; digit >= 0; digit--, boot >>= 4)
+        out[digit] = "0123456789abcdef"[boot & 15];
+    out[16] = '\0';
+}
+
+static int bind_calls(sqlite3_stmt *statement, int at, const struct node_row *row)
+{
+    char bytes[CALLS_MAX * NODE_NAME_SIZE];
+    struct text names = text_over(bytes, sizeof bytes);
+    CHECK(row->calls_count <= CALLS_MAX);
+    for (uint32_t i = 0; i < row->calls_count; i++)
+        text_addf(&names, "%s%s", i ? " " : "", row->calls[i]);
+    return sqlite3_bind_text(statement, at, bytes, (int)names.length, SQLITE_TRANSIENT);
+}
+
+/* All whole numbers; the member may stand anywhere, so it is copied by its size. */
+static int bind_whole(sqlite3_stmt *statement, int at, const struct column *column,
+                      const unsigned char *member)
+{
+    uint64_t wide = 0;
+    uint32_t half = 0;
+    if (column->size == sizeof wide)
+        memcpy(&wide, member, sizeof wide);
+    else if (column->size == sizeof half)
+        memcpy(&half, member, sizeof half);
+    else
+        CHECK(column->size == 1);
+    sqlite3_int64 value = column->size == sizeof wide   ? (sqlite3_int64)wide
+                          : column->size == sizeof half ? (sqlite3_int64)half
+                                                        : *member;
+    if ((column->type == COLUMN_INSTANT && value == INSTANT_NONE) ||
+        (column->type == COLUMN_INDEX && half == NO_INDEX))
+        return sqlite3_bind_null(statement, at);
+    return sqlite3_bind_int64(statement, at, value);
+}
+
+static int bind_column(sqlite3_stmt *statement, int at, const struct column *column, const unsigned char *row)
+{
+    const unsigned char *member = row + column->offset;
+    double real;
+    uint64_t boot;
+    char hex[17];
+    switch (column->type) {
+    case COLUMN_REAL:
+        memcpy(&real, member, sizeof real);
+        return isnan(real) ? sqlite3_bind_null(statement, at) : sqlite3_bind_double(statement, at, real);
+    case COLUMN_TEXT:
+        return sqlite3_bind_text(statement, at, (const char *)member,
+                                 (int)strnlen((const char *)member, column->size), SQLITE_STATIC);
+    case COLUMN_BOOT:
+        memcpy(&boot, member, sizeof boot);
+        boot_text(hex, boot);
+        return sqlite3_bind_text(statement, at, hex, 16, SQLITE_TRANSIENT);
+    case COLUMN_WORD:
+        return sqlite3_bind_text(statement, at, column->words->name(*member), -1, SQLITE_STATIC);
+    case COLUMN_CALLS:
+        return bind_calls(statement, at, (const struct node_row *)(const void *)row);
+    case COLUMN_ONE:
+        return sqlite3_bind_int(statement, at, 1);
+    case COLUMN_U64:
+    case COLUMN_U32:
+    case COLUMN_INDEX:
+    case COLUMN_U8:
+    case COLUMN_BOOL:
+    case COLUMN_INSTANT:
+    case COLUMN_NS:
+        break;
+    }
+    return bind_whole(statement, at, column, member);
+}
+
+int shape_bind(const struct shape *shape, sqlite3_stmt *statement, const void *row)
+{
+    int at = 0;
+    for (unsigned i = 0; i < shape->count; i++) {
+        if (shape->columns[i].use == USE_COMPUTED)
+            continue;
+        int code = bind_column(statement, ++at, &shape->columns[i], row);
+        if (code != SQLITE_OK)
+            return code;
+    }
+    return SQLITE_OK;
+}
+
+/* --- reading ------------------------------------------------------------------------------------------ */
+
+bool boot_parse(const char *text, uint64_t *out)
+{
+    *out = 0;
+    if (strlen(text) != 16)
+        return false;
+    for (; *text; text++) {
+        const char *digit = strchr("0123456789abcdef", *text);
+        if (!digit)
+            return false;
+        *out = *out << 4 | (uint64_t)(digit - "0123456789abcdef");
+    }
+    return true;
+}
+
+static bool read_calls(const char *text, struct node_row *row)
+{
+    while (*text) {
+        size_t length = strcspn(text, " ");
+        if (row->calls_count == CALLS_MAX || length >= NODE_NAME_SIZE)
+            return false;
+        memcpy(row->calls[row->calls_count++], text, length);
+        text += length + (text[length] == ' ');
+    }
+    return true;
+}
+
+static bool read_whole(sqlite3_stmt *statement, int at, const struct column *column, unsigned char *member)
+{
+    bool null = sqlite3_column_type(statement, at) == SQLITE_NULL;
+    sqlite3_int64 value = sqlite3_column_int64(statement, at);
+    if (column->size == sizeof(uint64_t)) {
+        if (null && column->type == COLUMN_INSTANT)
+            value = INSTANT_NONE;
+        memcpy(member, &value, sizeof value);
+        return true;
+    }
+    if (null && column->type == COLUMN_INDEX)
+        value = NO_INDEX;
+    if (column->size == sizeof(uint32_t)) {
+        uint32_t half = (uint32_t)value;
+        memcpy(member, &half, sizeof half);
+        return value >= 0 && value <= UINT32_MAX;
+    }
+    *member = (unsigned char)value;
+    return value >= 0 && value <= (column->type == COLUMN_BOOL ? 1 : UINT8_MAX);
+}
+
+static bool read_text(const char *text, const struct column *column, unsigned char *row)
+{
+    unsigned char *member = row + column->offset;
+    if (column->type == COLUMN_TEXT)
+        return text_copy((char *)member, column->size, text);
+    if (column->type == COLUMN_CALLS)
+        return read_calls(text, (struct node_row *)(void *)row);
+    if (column->type == COLUMN_BOOT) {
+        uint64_t boot;
+        bool good = boot_parse(text, &boot);
+        memcpy(member, &boot, sizeof boot);
+        return good;
+    }
+    int value = column->words->value(text);
+    *member = (unsigned char)value;
+    return value >= 0;
+}
+
+static bool read_column(sqlite3_stmt *statement, int at, const struct column *column, unsigned char *row)
+{
+    if (column->type == COLUMN_ONE)
+        return true;
+    if (column->type == COLUMN_REAL) {
+        double real =
+            sqlite3_column_type(statement, at) == SQLITE_NULL ? NAN : sqlite3_column_double(statement, at);
+        memcpy(row + column->offset, &real, sizeof real);
+        return true;
+    }
+    if (column->type == COLUMN_TEXT || column->type == COLUMN_CALLS || column->type == COLUMN_BOOT ||
+        column->type == COLUMN_WORD) {
+        const char *text = (const char *)sqlite3_column_text(statement, at);
+        return read_text(text ? text : "", column, row);
+    }
+    return read_whole(statement, at, column, row + column->offset);
+}
+
+const char *shape_read(const struct shape *shape, sqlite3_stmt *statement, void *row)
+{
+    memset(row, 0, shape->row_size);
+    for (unsigned i = 0; i < shape->count; i++)
+        if (!read_column(statement, (int)i, &shape->columns[i], row))
+            return shape->columns[i].name;
+    return NULL;
+}

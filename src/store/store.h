@@ -1,0 +1,197 @@
+/* The store: what outlives the control plane. Nodes, incidents with their timeline, commands, block reasons,
+ * faults, samples, policy versions and the control row.
+ *
+ * Exactly one connection writes and checkpoints (SQLite's WAL-reset race, docs/decisions); it belongs to a
+ * thread of its own, so that the control plane's loop never waits for a disk. The loop hands rows over
+ * together with the gate's ticket; the thread commits whatever waits in one transaction and says which ticket
+ * is durable. Readers have read-only connections of their own. A failed commit is reported and nothing of it
+ * is kept; a failed fsync aborts the process (the kernel may have dropped the pages). */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "core/core.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct store;        /* a reader's connection */
+struct store_writer; /* the writing connection and its thread */
+
+enum { STORE_TEXT_MAX = 512, STORE_WORD_MAX = 64 };
+
+/* --- rows --------------------------------------------------------------------------------------------- */
+
+struct node_row {
+    char name[NODE_NAME_SIZE];
+    char role[STORE_WORD_MAX];
+    char zone[STORE_WORD_MAX];
+    char address[STORE_WORD_MAX];
+    char calls[CALLS_MAX][NODE_NAME_SIZE]; /* names */
+    uint32_t calls_count;
+    uint32_t number; /* the core's; dense from 0, given in order of enrolment and never reused */
+    uint64_t boot;
+    uint64_t sequence; /* highest stored of this boot */
+    duration interval_ns;
+    instant seen_at; /* newest report */
+    bool gone;       /* said goodbye */
+};
+
+struct timeline_row {
+    uint64_t incident;
+    instant at;
+    char step[STORE_WORD_MAX]; /* DETECT, PLAN, ... */
+    char state[STORE_WORD_MAX];
+    char text[STORE_TEXT_MAX];
+};
+
+struct command_row {
+    struct command command; /* its node's number is in it */
+    double took_s;          /* as the node agent tells it; NaN if unknown */
+    char detail[STORE_TEXT_MAX];
+};
+
+struct block_row { /* one per incident and reason: first, last, count */
+    uint64_t incident;
+    uint32_t node;
+    uint8_t reason;
+    uint8_t remedy;
+    instant first_at, last_at;
+    uint64_t count;
+    char finding[DETECTOR_NAME_SIZE]; /* filled by readers */
+};
+
+enum fault_state { FAULT_ASKED, FAULT_ACTIVE, FAULT_ENDED, FAULT_FAILED };
+enum fault_effect { EFFECT_WAITING, EFFECT_SEEN, EFFECT_NONE };
+
+/* "asked", "active", ...; "waiting", "seen", "none": the words of the database and the API. Or -1 for no such
+ * word. */
+const char *fault_state_name(enum fault_state state);
+const char *fault_effect_name(enum fault_effect effect);
+int fault_state_of(const char *word);
+int fault_effect_of(const char *word);
+
+struct fault_row {
+    uint64_t id;
+    uint32_t node;
+    uint8_t kind;   /* enum fault_kind */
+    uint8_t state;  /* enum fault_state */
+    uint8_t effect; /* enum fault_effect */
+    double intensity;
+    double before, after; /* of the metric that must move; NaN if unknown */
+    duration lease_ns;
+    instant asked_at;
+    instant injected_at; /* INSTANT_NONE until it is on */
+    instant ended_at;    /* INSTANT_NONE while it may be on */
+    char reason[STORE_TEXT_MAX];
+};
+
+struct samples_row {
+    uint32_t node;
+    instant at; /* of the sample, by the control plane's clock */
+    uint64_t boot, sequence;
+    uint32_t present;
+    double value[METRIC_CAPACITY];
+};
+
+struct policy_row {
+    uint64_t version; /* 1, 2, 3 ... */
+    instant at;
+    const char *text; /* the file; copied on the way in, owned by the store and valid during the call on the
+                         way out */
+};
+
+struct control_row {
+    struct control control;
+    instant at; /* the newest instant that was made durable: the plane's clock starts no earlier */
+};
+
+/* --- writing, from the loop's thread ------------------------------------------------------------------ */
+
+/* Called on the writer's thread whenever a commit ended: everything handed over with `ticket` or a lower one
+ * is durable (error NULL), or the commit failed (a sentence, valid during the call) and whatever was not
+ * called durable before is lost: see store_discard(). It must only wake the loop. */
+typedef void store_durable(void *context, uint64_t ticket, const char *error);
+
+/* Creates the file if need be, runs the migrations, takes the lock that keeps a second control plane out,
+ * starts the thread. Returns 0, or a negative errno with a sentence in `error` (-EWOULDBLOCK: another control
+ * plane has it). */
+int store_writer_open(struct store_writer **writer, const char *path, store_durable *durable, void *context,
+                      char *error, size_t error_size);
+
+/* Commits what waits, checkpoints, stops the thread, releases the lock. */
+void store_writer_close(struct store_writer **writer);
+
+/* Each copies its row into the present batch; nothing is written before store_submit(). They return 0 or
+ * -ENOMEM when the batch has reached its bound (64 MiB wait for the disk); then the caller must refuse new
+ * work for a while. */
+int store_put_node(struct store_writer *writer, const struct node_row *row); /* insert or replace by name */
+int store_put_incident(struct store_writer *writer,
+                       const struct incident *incident); /* insert or replace by id */
+int store_put_timeline(struct store_writer *writer, const struct timeline_row *row); /* append */
+int store_put_command(struct store_writer *writer,
+                      const struct command_row *row); /* insert or replace by id */
+int store_put_block(struct store_writer *writer,
+                    const struct block_row *row); /* insert, or last and count of the row */
+int store_put_fault(struct store_writer *writer, const struct fault_row *row); /* insert or replace by id */
+int store_put_samples(struct store_writer *writer, const struct samples_row *row); /* append */
+int store_put_policy(struct store_writer *writer, const struct policy_row *row);   /* append */
+int store_put_control(struct store_writer *writer, const struct control_row *row); /* the one row */
+
+/* Hands the batch over. `urgent` wakes the thread at once; otherwise it is committed with the next urgent
+ * one, or after a quarter of a second (samples alone). Tickets rise; 0 means no ticket. */
+void store_submit(struct store_writer *writer, uint64_t ticket, bool urgent);
+
+/* After a failed commit nothing more is written and nothing more is reported, since later rows build on the
+ * lost ones, until the caller has thrown away what he based on them and says so here. It drops every row that
+ * waits. */
+void store_discard(struct store_writer *writer);
+
+/* --- reading; each reader is used by one thread ------------------------------------------------------- */
+
+/* Opens read-only. -ENOENT if there is no such file; -EINVAL with a sentence if it is not ours or of another
+ * version. */
+int store_open(struct store **store, const char *path, char *error, size_t error_size);
+void store_close(struct store **store);
+
+/* Each calls `each` per row until it returns false. They return the number of rows, or a negative errno. */
+typedef bool each_node(void *context, const struct node_row *row);
+typedef bool each_incident(void *context, const struct incident *incident);
+typedef bool each_timeline(void *context, const struct timeline_row *row);
+typedef bool each_command(void *context, const struct command_row *row);
+typedef bool each_block(void *context, const struct block_row *row);
+typedef bool each_fault(void *context, const struct fault_row *row);
+typedef bool each_samples(void *context, const struct samples_row *row);
+
+struct incident_filter {
+    uint64_t id;        /* 0: any */
+    int64_t node;       /* -1: any */
+    int state;          /* -1: any */
+    bool open_or_since; /* active, escalated, or closed at `since` or later; for restore */
+    instant since;
+    unsigned limit; /* 0: no limit. Newest first */
+};
+
+int store_nodes(struct store *store, each_node *each, void *context); /* by number */
+int store_incidents(struct store *store, const struct incident_filter *filter, each_incident *each,
+                    void *context);
+int store_timeline(struct store *store, uint64_t incident, each_timeline *each,
+                   void *context); /* oldest first */
+int store_commands(struct store *store, uint64_t incident, int64_t node, instant since, each_command *each,
+                   void *context); /* incident 0 and node -1: any; oldest first */
+int store_blocks(struct store *store, uint64_t incident, unsigned limit, each_block *each, void *context);
+int store_faults(struct store *store, uint64_t id, bool active_only, unsigned limit, each_fault *each,
+                 void *context); /* newest first */
+int store_samples(struct store *store, uint32_t node, instant from, instant to, each_samples *each,
+                  void *context);
+int store_policy(struct store *store, struct policy_row *row,
+                 char **text); /* the newest; *text is malloc'ed; 0 if none */
+int store_control(struct store *store, struct control_row *row); /* 0 rows: never written */
+
+/* Why the newest of the calls above returned an errno, as a sentence; "" if it did not. Valid until the next
+ * call. */
+const char *store_problem(const struct store *store);
+
+/* "3.40.1" and the like, for doctor. */
+const char *store_library_version(void);
+
+#endif

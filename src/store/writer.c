@@ -1,0 +1,459 @@
+#include "store/store.h"
+
+#include "base/check.h"
+#include "base/text.h"
+#include "store/insert.h"
+#include "store/lock.h"
+#include "store/migrate.h"
+#include "store/sqlite.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    WAITING_MAX = 64 << 20,            /* bytes of rows that wait for the disk */
+    SAMPLES_MAX = WAITING_MAX / 8 * 7, /* samples stop earlier, so that a step's records still find room */
+    FULL_BATCH = 8 << 20,              /* so much is committed without waiting any longer */
+    CHECKPOINT_PAGES = 2048,           /* of the write-ahead log, 8 MiB */
+    PATH_SIZE = 4096,
+    SENTENCE_SIZE = 1024
+};
+
+static const duration gather_ns = 250 * MILLISECOND;
+
+struct store_writer {
+    /* Constant while the thread runs. */
+    store_durable *durable;
+    void *context;
+    pthread_t thread;
+    int lock_fd;
+    char path[PATH_SIZE];
+
+    /* The loop's own. */
+    struct rows present;
+
+    /* Shared under `mutex`. */
+    pthread_mutex_t mutex;
+    pthread_cond_t work;   /* something waits, or the end */
+    pthread_cond_t taking; /* the thread has emptied `pending` */
+    struct rows pending;
+    uint64_t pending_ticket; /* the newest that is not 0 */
+    uint64_t durable_ticket;
+    instant pending_since; /* of CLOCK_MONOTONIC; INSTANT_NONE while nothing waits */
+    bool urgent;
+    bool lost; /* a commit failed, and the loop has not said store_discard() yet */
+    bool closing;
+
+    /* From both sides without the mutex. */
+    atomic_size_t waiting; /* bytes in `pending` and `taken` */
+
+    /* The thread's own, and of the opener before it starts. */
+    sqlite3 *db;
+    sqlite3_stmt *begin, *commit, *newest_epoch;
+    struct inserts inserts;
+    struct rows taken;
+    uint64_t epoch; /* the newest in the database that we have seen or written */
+    int log_pages;  /* in the write-ahead log after the last commit */
+};
+
+static instant monotonic(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * SECOND + now.tv_nsec;
+}
+
+/* --- the loop's side ---------------------------------------------------------------------------------- */
+
+static int put(struct store_writer *writer, enum row_kind kind, const void *head, size_t head_size,
+               const void *tail, size_t tail_size)
+{
+    size_t bound = kind == ROW_SAMPLES ? SAMPLES_MAX : WAITING_MAX;
+    size_t waiting = atomic_load_explicit(&writer->waiting, memory_order_relaxed) + writer->present.used;
+    if (waiting + rows_cost(head_size + tail_size) > bound)
+        return -ENOMEM;
+    return rows_add(&writer->present, kind, head, head_size, tail, tail_size) ? 0 : -ENOMEM;
+}
+
+/* A row that ends in a text: only the used part of the text goes along, with its NUL. */
+#define PUT_WITH_TEXT(writer, kind, row, text)                                                               \
+    put(writer, kind, row,                                                                                   \
+        offsetof(__typeof__(*(row)), text) + strnlen((row)->text, sizeof((row)->text) - 1), "", 1)
+
+int store_put_node(struct store_writer *writer, const struct node_row *row)
+{
+    return put(writer, ROW_NODE, row, sizeof *row, NULL, 0);
+}
+
+int store_put_incident(struct store_writer *writer, const struct incident *incident)
+{
+    return put(writer, ROW_INCIDENT, incident, sizeof *incident, NULL, 0);
+}
+
+int store_put_timeline(struct store_writer *writer, const struct timeline_row *row)
+{
+    return PUT_WITH_TEXT(writer, ROW_TIMELINE, row, text);
+}
+
+int store_put_command(struct store_writer *writer, const struct command_row *row)
+{
+    return PUT_WITH_TEXT(writer, ROW_COMMAND, row, detail);
+}
+
+int store_put_block(struct store_writer *writer, const struct block_row *row)
+{
+    return put(writer, ROW_BLOCK, row, sizeof *row, NULL, 0);
+}
+
+int store_put_fault(struct store_writer *writer, const struct fault_row *row)
+{
+    return PUT_WITH_TEXT(writer, ROW_FAULT, row, reason);
+}
+
+int store_put_samples(struct store_writer *writer, const struct samples_row *row)
+{
+    CHECK(row->present >> METRIC_COUNT == 0);
+    double values[METRIC_COUNT];
+    size_t count = 0;
+    for (unsigned metric = 0; metric < METRIC_COUNT; metric++)
+        if (row->present >> metric & 1)
+            values[count++] = row->value[metric];
+    struct samples_head head = {.at = row->at,
+                                .boot = row->boot,
+                                .sequence = row->sequence,
+                                .node = row->node,
+                                .present = row->present};
+    return put(writer, ROW_SAMPLES, &head, sizeof head, values, count * sizeof values[0]);
+}
+
+int store_put_policy(struct store_writer *writer, const struct policy_row *row)
+{
+    return put(writer, ROW_POLICY, row, offsetof(struct policy_row, text), row->text, strlen(row->text) + 1);
+}
+
+int store_put_control(struct store_writer *writer, const struct control_row *row)
+{
+    return put(writer, ROW_CONTROL, row, sizeof *row, NULL, 0);
+}
+
+/* Under the mutex. With `pending` empty a move needs no memory, so when there is none to be had, the loop
+ * waits for the thread this once. */
+static void hand_over(struct store_writer *writer, uint64_t ticket, bool urgent)
+{
+    size_t bytes = writer->present.used;
+    while (!writer->lost && !rows_move(&writer->pending, &writer->present)) {
+        writer->urgent = true;
+        pthread_cond_signal(&writer->work);
+        pthread_cond_wait(&writer->taking, &writer->mutex);
+    }
+    if (writer->lost) {
+        rows_clear(&writer->present);
+        return;
+    }
+    atomic_fetch_add(&writer->waiting, bytes);
+    if (ticket)
+        writer->pending_ticket = ticket;
+    bool first = writer->pending_since == INSTANT_NONE;
+    if (first)
+        writer->pending_since = monotonic();
+    if (urgent || writer->pending.used >= FULL_BATCH)
+        writer->urgent = true;
+    if (first || writer->urgent)
+        pthread_cond_signal(&writer->work);
+}
+
+void store_submit(struct store_writer *writer, uint64_t ticket, bool urgent)
+{
+    if (writer->present.used == 0 && ticket == 0)
+        return;
+    pthread_mutex_lock(&writer->mutex);
+    hand_over(writer, ticket, urgent);
+    pthread_mutex_unlock(&writer->mutex);
+}
+
+/* Under the mutex. */
+static void forget_pending(struct store_writer *writer)
+{
+    atomic_fetch_sub(&writer->waiting, writer->pending.used);
+    rows_clear(&writer->pending);
+    writer->pending_ticket = writer->durable_ticket; /* so that the next commit does not report a lost one */
+    writer->pending_since = INSTANT_NONE;
+    writer->urgent = false;
+}
+
+void store_discard(struct store_writer *writer)
+{
+    rows_clear(&writer->present);
+    pthread_mutex_lock(&writer->mutex);
+    forget_pending(writer);
+    writer->lost = false;
+    pthread_mutex_unlock(&writer->mutex);
+}
+
+/* --- the thread's side -------------------------------------------------------------------------------- */
+
+/* Under the mutex: sleeps until there is something to commit now. False: closing, and nothing waits. */
+static bool wait_for_work(struct store_writer *writer)
+{
+    for (;;) {
+        if (writer->pending_since == INSTANT_NONE) {
+            if (writer->closing)
+                return false;
+            pthread_cond_wait(&writer->work, &writer->mutex);
+            continue;
+        }
+        instant due_at = writer->pending_since + gather_ns;
+        if (writer->urgent || writer->closing || monotonic() >= due_at)
+            return true;
+        struct timespec until = {.tv_sec = due_at / SECOND, .tv_nsec = due_at % SECOND};
+        pthread_cond_timedwait(&writer->work, &writer->mutex, &until);
+    }
+}
+
+/* Empties `pending` into `taken`; *ticket is the newest that was ever handed over with it or before. */
+static bool take(struct store_writer *writer, uint64_t *ticket)
+{
+    pthread_mutex_lock(&writer->mutex);
+    bool work = wait_for_work(writer);
+    if (work) {
+        CHECK(writer->taken.used == 0);
+        rows_move(&writer->taken, &writer->pending); /* into an empty one: needs no memory */
+        writer->pending_since = INSTANT_NONE;
+        writer->urgent = false;
+        *ticket = writer->pending_ticket;
+        pthread_cond_signal(&writer->taking);
+    }
+    pthread_mutex_unlock(&writer->mutex);
+    return work;
+}
+
+static int insert_rows(struct store_writer *writer)
+{
+    struct row row;
+    int code = SQLITE_OK;
+    for (size_t at = 0; code == SQLITE_OK && rows_next(&writer->taken, &at, &row);)
+        code = inserts_row(&writer->inserts, &row);
+    return code == SQLITE_OK ? inserts_finish(&writer->inserts) : code;
+}
+
+/* The epoch of the newest control row among what was just written, or the one we knew. */
+static uint64_t newest_epoch(const struct store_writer *writer)
+{
+    uint64_t epoch = writer->epoch;
+    struct row row;
+    for (size_t at = 0; rows_next(&writer->taken, &at, &row);) {
+        if (row.kind != ROW_CONTROL)
+            continue;
+        struct control_row control;
+        memcpy(&control, row.bytes, sizeof control);
+        epoch = control.control.epoch;
+    }
+    return epoch;
+}
+
+/* The lock file does not fence: somebody may have removed it while we were suspended. The epoch in the
+ * database does. */
+static bool is_fenced(struct store_writer *writer, char *error, size_t error_size)
+{
+    uint64_t epoch = 0;
+    if (sqlite3_step(writer->newest_epoch) == SQLITE_ROW)
+        epoch = (uint64_t)sqlite3_column_int64(writer->newest_epoch, 0);
+    if (sqlite3_reset(writer->newest_epoch) != SQLITE_OK) {
+        database_failure(writer->db, writer->path, error, error_size);
+        return true;
+    }
+    if (epoch <= writer->epoch)
+        return false;
+    snprintf(error, error_size, "another control plane (epoch %llu, ours is %llu) has taken over the store",
+             (unsigned long long)epoch, (unsigned long long)writer->epoch);
+    return true;
+}
+
+static int run_statement(sqlite3_stmt *statement)
+{
+    sqlite3_step(statement);
+    return sqlite3_reset(statement); /* says what the step said, more precisely */
+}
+
+/* One transaction over everything taken. False with a sentence: nothing of it is in the database. */
+static bool commit(struct store_writer *writer, char *error, size_t error_size)
+{
+    int code = run_statement(writer->begin);
+    bool fenced = code == SQLITE_OK && is_fenced(writer, error, error_size);
+    if (code == SQLITE_OK && !fenced)
+        code = insert_rows(writer);
+    if (code == SQLITE_OK && !fenced)
+        code = run_statement(writer->commit);
+    if (code == SQLITE_OK && !fenced) {
+        writer->epoch = newest_epoch(writer);
+        return true;
+    }
+    database_abort_after_fsync(writer->db, code, writer->path);
+    if (!fenced)
+        database_failure(writer->db, writer->path, error, error_size);
+    inserts_forget(&writer->inserts);
+    if (!sqlite3_get_autocommit(writer->db)) /* some failures have rolled back by themselves */
+        sqlite3_exec(writer->db, "ROLLBACK", NULL, NULL, NULL);
+    return false;
+}
+
+static int count_log_pages(void *context, sqlite3 *db, const char *schema, int pages)
+{
+    (void)db, (void)schema;
+    ((struct store_writer *)context)->log_pages = pages;
+    return SQLITE_OK;
+}
+
+/* Moves committed pages from the log into the database file. What fails here is durable in the log already
+ * and is tried again after the next commit; if it keeps failing, the log grows until a commit fails and says
+ * so. */
+static void checkpoint(struct store_writer *writer, int mode)
+{
+    int code = sqlite3_wal_checkpoint_v2(writer->db, NULL, mode, NULL, NULL);
+    database_abort_after_fsync(writer->db, code, writer->path);
+}
+
+static void finish(struct store_writer *writer, uint64_t ticket, bool done)
+{
+    pthread_mutex_lock(&writer->mutex);
+    atomic_fetch_sub(&writer->waiting, writer->taken.used);
+    rows_clear(&writer->taken);
+    if (done) {
+        writer->durable_ticket = ticket;
+    } else {
+        writer->lost = true;
+        forget_pending(writer);
+        pthread_cond_signal(&writer->taking);
+    }
+    pthread_mutex_unlock(&writer->mutex);
+}
+
+static void *run(void *context)
+{
+    struct store_writer *writer = context;
+    uint64_t ticket;
+    while (take(writer, &ticket)) {
+        char error[SENTENCE_SIZE] = "";
+        bool done = commit(writer, error, sizeof error);
+        finish(writer, ticket, done);
+        writer->durable(writer->context, ticket, done ? NULL : error);
+        if (done && writer->log_pages >= CHECKPOINT_PAGES)
+            checkpoint(writer, SQLITE_CHECKPOINT_PASSIVE);
+    }
+    return NULL;
+}
+
+/* --- opening and closing ------------------------------------------------------------------------------ */
+
+static int prepare_statements(struct store_writer *writer, char *error, size_t error_size)
+{
+    int64_t epoch = 0;
+    sqlite3_wal_hook(writer->db, count_log_pages, writer);
+    int code = inserts_open(&writer->inserts, writer->db);
+    if (code == SQLITE_OK)
+        code = sqlite3_prepare_v2(writer->db, "BEGIN IMMEDIATE", -1, &writer->begin, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_prepare_v2(writer->db, "COMMIT", -1, &writer->commit, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_prepare_v2(writer->db, "SELECT epoch FROM control", -1, &writer->newest_epoch, NULL);
+    if (code == SQLITE_OK)
+        code = database_number(writer->db, "SELECT epoch FROM control", &epoch);
+    writer->epoch = (uint64_t)epoch;
+    return code == SQLITE_OK ? 0 : database_failure(writer->db, writer->path, error, error_size);
+}
+
+/* Signals are the loop's business. */
+static int start_thread(struct store_writer *writer, char *error, size_t error_size)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int reason = pthread_create(&writer->thread, NULL, run, writer);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (reason)
+        snprintf(error, error_size, "the store's thread cannot be started: %s", strerror(reason));
+    return -reason;
+}
+
+static void release(struct store_writer *writer)
+{
+    inserts_close(&writer->inserts);
+    sqlite3_finalize(writer->begin);
+    sqlite3_finalize(writer->commit);
+    sqlite3_finalize(writer->newest_epoch);
+    sqlite3_close(writer->db);
+    rows_free(&writer->present);
+    rows_free(&writer->pending);
+    rows_free(&writer->taken);
+    pthread_cond_destroy(&writer->work);
+    pthread_cond_destroy(&writer->taking);
+    pthread_mutex_destroy(&writer->mutex);
+    lock_release(writer->lock_fd);
+    free(writer);
+}
+
+static struct store_writer *make_writer(store_durable *durable, void *context)
+{
+    struct store_writer *writer = calloc(1, sizeof *writer);
+    if (!writer)
+        return NULL;
+    writer->durable = durable;
+    writer->context = context;
+    writer->lock_fd = -1;
+    writer->pending_since = INSTANT_NONE;
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_mutex_init(&writer->mutex, NULL);
+    pthread_cond_init(&writer->work, &attributes);
+    pthread_cond_init(&writer->taking, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return writer;
+}
+
+int store_writer_open(struct store_writer **writer, const char *path, store_durable *durable, void *context,
+                      char *error, size_t error_size)
+{
+    *writer = NULL;
+    struct store_writer *made = make_writer(durable, context);
+    if (!made) {
+        snprintf(error, error_size, "out of memory");
+        return -ENOMEM;
+    }
+    int result = lock_take(path, made->path, sizeof made->path, error, error_size);
+    made->lock_fd = result < 0 ? -1 : result;
+    if (result >= 0)
+        result = database_open(&made->db, made->path, DATABASE_WRITE, error, error_size);
+    if (result == 0)
+        result = migrate(made->db, made->path, error, error_size);
+    if (result == 0)
+        result = prepare_statements(made, error, error_size);
+    if (result == 0)
+        result = start_thread(made, error, error_size);
+    if (result < 0)
+        release(made);
+    else
+        *writer = made;
+    return result;
+}
+
+void store_writer_close(struct store_writer **writer)
+{
+    struct store_writer *closing = *writer;
+    if (!closing)
+        return;
+    pthread_mutex_lock(&closing->mutex);
+    closing->closing = true;
+    pthread_cond_signal(&closing->work);
+    pthread_mutex_unlock(&closing->mutex);
+    pthread_join(closing->thread, NULL);
+    checkpoint(closing, SQLITE_CHECKPOINT_TRUNCATE);
+    release(closing);
+    *writer = NULL;
+}
