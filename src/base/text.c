@@ -8,8 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- into a buffer
- * ------------------------------------------------------------------------------------------ */
+/* --- into a buffer -------------------------------------------------------------------------------------- */
 
 /* How much of `length` bytes remains if a UTF-8 character cut at its end is left out: half a character would
  * make JSON writers refuse the whole text. */
@@ -68,8 +67,7 @@ bool text_copy(char *to, size_t capacity, const char *from)
     return fits;
 }
 
-/* --- durations
- * ---------------------------------------------------------------------------------------------- */
+/* --- durations ------------------------------------------------------------------------------------------ */
 
 void text_duration(struct text *text, duration d)
 {
@@ -159,8 +157,7 @@ bool text_parse_duration(const char *text, duration *out)
     return false;
 }
 
-/* --- instants
- * ----------------------------------------------------------------------------------------------- */
+/* --- instants ------------------------------------------------------------------------------------------- */
 
 enum {
     DAYS_OF_ERA = 146097,
@@ -276,8 +273,7 @@ bool text_parse_instant(const char *text, instant *out)
     return true;
 }
 
-/* --- words
- * -------------------------------------------------------------------------------------------------- */
+/* --- words ---------------------------------------------------------------------------------------------- */
 
 static bool is_letter_or_digit(char c)
 {

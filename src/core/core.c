@@ -1,7 +1,6 @@
 #include "core/state.h"
 
-/* --- memory
- * --------------------------------------------------------------------------------------------------- */
+/* --- memory --------------------------------------------------------------------------------------------- */
 
 enum { CAPACITY_MAX = 1000000 };
 
@@ -55,8 +54,7 @@ struct core *core_init(void *memory, const struct core_config *config)
     return core;
 }
 
-/* --- effects
- * -------------------------------------------------------------------------------------------------- */
+/* --- effects -------------------------------------------------------------------------------------------- */
 
 struct effect *effects_add(struct core *core, struct effects *out, enum effect_kind kind, uint32_t node)
 {
@@ -92,8 +90,7 @@ void effects_add_control(struct core *core, struct effects *out)
     effects_add(core, out, EFFECT_CONTROL, NO_INDEX)->of.control = core->control;
 }
 
-/* --- digest
- * ----------------------------------------------------------------------------------------------------- */
+/* --- digest --------------------------------------------------------------------------------------------- */
 
 /* One multiplication and two shifts per word, after SplitMix64's finalizer (Steele, Lea, Flood 2014). */
 static uint64_t digest_word(uint64_t digest, uint64_t word)
@@ -155,8 +152,7 @@ uint64_t core_digest(const struct core *core)
     return core->digest;
 }
 
-/* --- the policy
- * -------------------------------------------------------------------------------------------------- */
+/* --- the policy ----------------------------------------------------------------------------------------- */
 
 static uint32_t find_detector(const struct policy *policy, const char *name)
 {
@@ -240,8 +236,7 @@ static void step_policy(struct core *core, const struct event *event)
     }
 }
 
-/* --- commands, people, planners
- * ------------------------------------------------------------------------------- */
+/* --- commands, people, planners ------------------------------------------------------------------------- */
 
 static uint32_t find_incident(const struct core *core, uint64_t id)
 {
@@ -356,8 +351,7 @@ static void step_proposal(struct core *core, const struct event *event, struct e
     effects_add_reject(core, out, incident->node, REJECT_NOT_ON_LADDER);
 }
 
-/* --- restore and gap
- * -------------------------------------------------------------------------------------------- */
+/* --- restore and gap ------------------------------------------------------------------------------------ */
 
 static void restore_command(struct slot *slot)
 {
@@ -475,8 +469,7 @@ static void step_gap(struct core *core, const struct event *event)
     }
 }
 
-/* --- the step
- * ------------------------------------------------------------------------------------------------------ */
+/* --- the step ------------------------------------------------------------------------------------------- */
 
 static void step_deadline(struct core *core, struct effects *out)
 {
@@ -569,8 +562,7 @@ instant core_deadline(const struct core *core)
     return heap_top_at(heap_of(core));
 }
 
-/* --- looking in
- * -------------------------------------------------------------------------------------------------- */
+/* --- looking in ----------------------------------------------------------------------------------------- */
 
 const char *core_node_name(const struct core *core, uint32_t node)
 {

@@ -26,8 +26,7 @@ struct core_config {
     uint32_t incident_capacity; /* 1 .. 1,000,000; when full, findings wait and are counted */
 };
 
-/* --- what goes in
- * ------------------------------------------------------------------------------------------- */
+/* --- what goes in --------------------------------------------------------------------------------------- */
 
 #define X_EVENTS(X)                                                                                          \
     X(HELLO, "hello")                                                                                        \
@@ -135,8 +134,7 @@ struct event {
     } of;
 };
 
-/* --- what comes out
- * ----------------------------------------------------------------------------------------- */
+/* --- what comes out ------------------------------------------------------------------------------------- */
 
 #define X_EFFECTS(X)                                                                                         \
     X(RECORD, "record")   /* an incident moved or changed: store it, with the line for its timeline */       \
@@ -202,8 +200,7 @@ struct effects {
     struct effect list[EFFECTS_MAX];
 };
 
-/* --- the calls
- * ---------------------------------------------------------------------------------------------- */
+/* --- the calls ------------------------------------------------------------------------------------------ */
 
 struct core;
 
@@ -226,8 +223,7 @@ instant core_deadline(const struct core *core);
 /* A digest over everything that went in and came out: equal runs have equal digests. */
 uint64_t core_digest(const struct core *core);
 
-/* --- looking in; nothing here changes anything
- * -------------------------------------------------------------- */
+/* --- looking in; nothing here changes anything ---------------------------------------------------------- */
 
 #define X_HEALTHS(X)                                                                                         \
     X(UNKNOWN, "unknown") /* never heard of */                                                               \

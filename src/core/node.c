@@ -2,8 +2,7 @@
  */
 #include "core/state.h"
 
-/* --- coming and going
- * ------------------------------------------------------------------------------------------- */
+/* --- coming and going ----------------------------------------------------------------------------------- */
 
 static void node_init(struct core *core, uint32_t number)
 {
@@ -100,8 +99,7 @@ void node_goodbye(struct core *core, uint32_t number)
     node_walk_later(core, number);
 }
 
-/* --- reports
- * ---------------------------------------------------------------------------------------------------- */
+/* --- reports -------------------------------------------------------------------------------------------- */
 
 static enum reject report_weigh(const struct node *node, const struct report *report, instant at)
 {
@@ -209,8 +207,7 @@ void node_report(struct core *core, const struct event *event, struct effects *o
     }
 }
 
-/* --- silence
- * ---------------------------------------------------------------------------------------------------- */
+/* --- silence -------------------------------------------------------------------------------------------- */
 
 static duration silence_limit(const struct core *core, const struct node *node)
 {
@@ -283,8 +280,7 @@ void node_walk_later(struct core *core, uint32_t number)
     node_schedule(core, number);
 }
 
-/* --- the walk
- * ----------------------------------------------------------------------------------------------------- */
+/* --- the walk ------------------------------------------------------------------------------------------- */
 
 static uint32_t incident_of_detector(const struct core *core, const struct node *node, uint32_t detector)
 {
@@ -399,8 +395,7 @@ void node_refresh_illness(struct core *core, uint32_t number, struct effects *ou
     }
 }
 
-/* --- the call graph
- * ------------------------------------------------------------------------------------------- */
+/* --- the call graph ------------------------------------------------------------------------------------- */
 
 /* True if calls lead from `from` to `to`. Looks at WALK_MAX nodes at most; beyond that the answer is no. */
 bool node_calls_reach(const struct core *core, uint32_t from, uint32_t to)

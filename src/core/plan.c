@@ -1,8 +1,7 @@
 /* Plan: what a finding is, what explains it, and which remedy comes next. */
 #include "core/state.h"
 
-/* --- slots
- * ---------------------------------------------------------------------------------------------------- */
+/* --- slots ---------------------------------------------------------------------------------------------- */
 
 uint32_t plan_take_slot(struct core *core, uint32_t number)
 {
@@ -45,8 +44,7 @@ void plan_release(struct core *core, uint32_t slot)
     core->free_slot = slot;
 }
 
-/* --- opening
- * -------------------------------------------------------------------------------------------------- */
+/* --- opening -------------------------------------------------------------------------------------------- */
 
 static void note_evidence(const struct core *core, struct incident *incident)
 {
@@ -123,8 +121,7 @@ void plan_reopen(struct core *core, uint32_t slot, struct effects *out)
     start_waits(core, incident, out);
 }
 
-/* --- closing
- * -------------------------------------------------------------------------------------------------- */
+/* --- closing -------------------------------------------------------------------------------------------- */
 
 /* Resolved or escalated. A verified one is remembered for the recurrence window, an escalated one until its
  * finding is gone; any other leaves the core at once. */
@@ -148,8 +145,7 @@ void plan_close(struct core *core, uint32_t slot, enum incident_state state, enu
     node_refresh_illness(core, number, out);
 }
 
-/* --- attribution
- * ---------------------------------------------------------------------------------------------- */
+/* --- attribution ---------------------------------------------------------------------------------------- */
 
 static bool node_is_sick(const struct core *core, uint32_t number)
 {
@@ -212,8 +208,7 @@ bool plan_is_explained(const struct core *core, const struct incident *incident)
            (neighbour_explains(core, incident) || callee_explains(core, incident->node));
 }
 
-/* --- the ladder
- * ----------------------------------------------------------------------------------------------- */
+/* --- the ladder ----------------------------------------------------------------------------------------- */
 
 static void plan_choose(struct core *core, uint32_t slot, enum remedy remedy, enum why why,
                         struct effects *out)

@@ -100,8 +100,7 @@ struct core {
     struct policy policy;
 };
 
-/* --- layout
- * --------------------------------------------------------------------------------------------------- */
+/* --- layout --------------------------------------------------------------------------------------------- */
 
 static inline struct node *node_of(const struct core *core, uint32_t node)
 {
@@ -134,8 +133,7 @@ static inline const struct detector *detector_of(const struct core *core, const 
     return &core->policy.detectors[incident->detector];
 }
 
-/* --- effects
- * ---------------------------------------------------------------------------------------------------- */
+/* --- effects -------------------------------------------------------------------------------------------- */
 
 static inline bool effects_have_room(const struct effects *out)
 {
@@ -149,8 +147,7 @@ void effects_add_incident(struct core *core, struct effects *out, enum effect_ki
 void effects_add_reject(struct core *core, struct effects *out, uint32_t node, enum reject reject);
 void effects_add_control(struct core *core, struct effects *out);
 
-/* --- node.c: who is there, and the walk over one node's incidents
- * ----------------------------------------------- */
+/* --- node.c: who is there, and the walk over one node's incidents --------------------------------------- */
 
 void node_cover(struct core *core, uint32_t number); /* makes the rows up to this number usable */
 bool node_hello(struct core *core, uint32_t number, const struct hello *hello, bool here);
@@ -164,8 +161,7 @@ void node_refresh_illness(struct core *core, uint32_t number, struct effects *ou
 void node_schedule(struct core *core, uint32_t number);
 bool node_calls_reach(const struct core *core, uint32_t from, uint32_t to);
 
-/* --- detect.c: conditions and detectors
- * ------------------------------------------------------------------------- */
+/* --- detect.c: conditions and detectors ----------------------------------------------------------------- */
 
 enum truth { TRUTH_FALSE, TRUTH_TRUE, TRUTH_UNKNOWN };
 
@@ -183,8 +179,7 @@ void detect_silence(struct core *core, uint32_t number);
 duration detect_silent_after(const struct core *core, const struct node *node, uint32_t slot);
 void detect_adopt_generation(struct core *core, uint32_t number);
 
-/* --- plan.c, guard.c, act.c, verify.c: one incident
- * ---------------------------------------------------------- */
+/* --- plan.c, guard.c, act.c, verify.c: one incident ----------------------------------------------------- */
 
 uint32_t plan_take_slot(struct core *core, uint32_t number); /* zeroed, on the node's list; or NO_INDEX */
 uint32_t plan_open(struct core *core, uint32_t number, uint32_t detector,

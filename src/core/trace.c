@@ -5,8 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-/* --- values
- * ----------------------------------------------------------------------------------------------------- */
+/* --- values --------------------------------------------------------------------------------------------- */
 
 static void add_bytes(struct text *text, double bytes)
 {
@@ -71,8 +70,7 @@ void trace_conditions(struct text *text, const struct condition *conditions, uin
     }
 }
 
-/* --- sentences
- * -------------------------------------------------------------------------------------------------- */
+/* --- sentences ------------------------------------------------------------------------------------------ */
 
 static void say_comparison(struct text *text, const struct condition *c)
 {
@@ -351,8 +349,7 @@ void trace_line(struct text *text, const struct core *core, const struct effect 
     }
 }
 
-/* --- the words of core.h
- * -------------------------------------------------------------------------------------- */
+/* --- the words of core.h -------------------------------------------------------------------------------- */
 
 #define X(symbol, name, ...) name,
 const char *health_name(enum health health)

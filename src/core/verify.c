@@ -27,8 +27,7 @@ void verify_begin(struct core *core, uint32_t slot, enum why why, struct effects
     effects_add_incident(core, out, EFFECT_RECORD, incident);
 }
 
-/* --- harm
- * ------------------------------------------------------------------------------------------------------- */
+/* --- harm ----------------------------------------------------------------------------------------------- */
 
 static bool began_since(const struct core *core, uint32_t number, instant since, uint32_t except)
 {
@@ -68,8 +67,7 @@ static bool something_got_worse(const struct core *core, const struct incident *
     return false;
 }
 
-/* --- verdicts
- * ----------------------------------------------------------------------------------------------------- */
+/* --- verdicts ------------------------------------------------------------------------------------------- */
 
 static void verdict_well(struct core *core, uint32_t slot, struct effects *out)
 {
@@ -105,8 +103,7 @@ static void verdict_ill(struct core *core, uint32_t slot, struct effects *out)
     }
 }
 
-/* --- what comes in
- * ------------------------------------------------------------------------------------------------- */
+/* --- what comes in -------------------------------------------------------------------------------------- */
 
 static void note_after(struct incident *incident, const struct sample_pair *pair)
 {
