@@ -51,6 +51,20 @@ static void test_cpu_is_high_and_a_restart_helps(void **state)
     story_free(&s);
 }
 
+static void test_a_sample_a_few_milliseconds_early_does_not_cost_an_interval(void **state)
+{
+    (void)state;
+    struct story *s = story_new(CPU_POLICY);
+    uint32_t web = story_join(s, 0, "web-1", NULL);
+    story_report(s, 1.004, web, ILL);
+    story_report(s, 2.001, web, ILL);
+    story_report(s, 3.003, web, ILL);
+    story_expect(s, "");
+    story_report(s, 4.000, web, ILL); /* 2.996 s */
+    story_saw(s, "4.0 DETECT");
+    story_free(&s);
+}
+
 static void test_a_single_good_sample_starts_for_anew(void **state)
 {
     (void)state;
@@ -943,6 +957,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cpu_is_high_and_a_restart_helps),
+        cmocka_unit_test(test_a_sample_a_few_milliseconds_early_does_not_cost_an_interval),
         cmocka_unit_test(test_a_single_good_sample_starts_for_anew),
         cmocka_unit_test(test_a_hole_of_more_than_two_intervals_starts_for_anew),
         cmocka_unit_test(test_a_missing_metric_neither_condemns_nor_resolves),

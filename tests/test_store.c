@@ -323,7 +323,7 @@ static void people_can_read_it(void **state)
                                 .began_at = noon + SECOND,
                                 .opened_at = noon + 4 * SECOND + 7 * MILLISECOND,
                                 .acted_at = noon + 4 * SECOND,
-                                .healthy_since = noon + 4100 * MILLISECOND,
+                                .ended_at = noon + 4100 * MILLISECOND,
                                 .closed_at = noon + 8100 * MILLISECOND,
                                 .attempts = 1};
     store_put_incident(bench->writer, &incident);

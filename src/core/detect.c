@@ -61,6 +61,14 @@ enum truth detect_conditions(const struct condition *conditions, uint32_t count,
     return truth;
 }
 
+/* Node agents sample on timers of their own, a few milliseconds early or late; without an allowance a run of exactly
+ * `for` would miss by one of them and wait a whole interval more. An eighth of an interval is far above that jitter and
+ * far below a sample. */
+bool detect_lasted(const struct node *node, instant since, instant at, duration wanted)
+{
+    return at - since + node->interval_ns / 8 >= wanted;
+}
+
 static void detect_calm(struct core *core, uint32_t number, uint32_t slot, const struct sample_pair *pair,
                         instant at, bool hole)
 {
@@ -80,7 +88,7 @@ static void detect_calm(struct core *core, uint32_t number, uint32_t slot, const
         node->pending |= bit;
         cold->since[slot] = at;
     }
-    if (at - cold->since[slot] >= d->for_ns) {
+    if (detect_lasted(node, cold->since[slot], at, d->for_ns)) {
         node->pending &= ~bit;
         node->firing |= bit;
         cold->began_at[slot] = cold->since[slot];
@@ -107,7 +115,7 @@ static void detect_firing(struct core *core, uint32_t number, uint32_t slot, con
         node->clearing |= bit;
         cold->since[slot] = at;
     }
-    if (at - cold->since[slot] >= d->healthy_for_ns) {
+    if (detect_lasted(node, cold->since[slot], at, d->healthy_for_ns)) {
         node->clearing &= ~bit;
         node->firing &= ~bit;
     }

@@ -178,6 +178,8 @@ void detect_report(struct core *core, uint32_t number, const struct sample_pair 
 void detect_silence(struct core *core, uint32_t number);
 duration detect_silent_after(const struct core *core, const struct node *node, uint32_t slot);
 void detect_adopt_generation(struct core *core, uint32_t number);
+/* A run of samples from `since` to `at` has lasted `wanted`, give or take the jitter of sampling. */
+bool detect_lasted(const struct node *node, instant since, instant at, duration wanted);
 
 /* --- plan.c, guard.c, act.c, verify.c: one incident ----------------------------------------------------- */
 

@@ -119,7 +119,8 @@ void verify_report(struct core *core, uint32_t slot, const struct sample_pair *p
                    struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
-    instant at = node_of(core, incident->node)->sampled_at;
+    const struct node *node = node_of(core, incident->node);
+    instant at = node->sampled_at;
     if (incident->detector == NO_INDEX || at <= incident->verify_from) {
         return;
     }
@@ -137,7 +138,8 @@ void verify_report(struct core *core, uint32_t slot, const struct sample_pair *p
     if (incident->healthy_since == INSTANT_NONE || hole) {
         incident->healthy_since = at;
     }
-    if (at - incident->healthy_since >= d->healthy_for_ns && incident->fresh_samples >= VERIFY_SAMPLES_MIN) {
+    bool lasted = detect_lasted(node, incident->healthy_since, at, d->healthy_for_ns);
+    if (lasted && incident->fresh_samples >= VERIFY_SAMPLES_MIN) {
         verdict_well(core, slot, out);
     }
 }

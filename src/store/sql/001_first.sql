@@ -187,7 +187,7 @@ CREATE TABLE control (
 -- opened within the fault's lease and ten seconds; the ..._after_s count from its injection, or else from began_at.
 CREATE VIEW incidents_for_people AS
 WITH told AS (
-    SELECT *, CASE WHEN state = 'resolved' THEN healthy_since END AS fixed_at,
+    SELECT *, CASE WHEN state = 'resolved' AND verdict = 'effective' THEN ended_at END AS fixed_at,
         (SELECT f.id FROM faults AS f
          WHERE f.node = incidents.node AND f.injected_at <= incidents.opened_at
            AND incidents.opened_at <= f.injected_at + f.lease_ns + 10000000000
