@@ -1,0 +1,92 @@
+/* The HTTP server: libmicrohttpd's epoll descriptor inside a libevent loop, behind a small interface of ours,
+ * with what that library leaves open closed here: absolute deadlines, Host and Origin, bounds, smuggling
+ * forms.
+ *
+ * One handler answers all requests. It may answer at once, later (an answer that waits for a commit, a long
+ * poll), or begin an event stream. All calls happen on the loop's thread. */
+#ifndef WIRE_SERVER_H
+#define WIRE_SERVER_H
+
+#include "base/units.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct event_base;
+struct server;
+struct request; /* one request that has not been answered yet */
+
+struct server_options {
+    const char *address; /* numeric; loopback unless told otherwise */
+    int port;            /* 0: the kernel chooses, see server_port() */
+    int listen_fd; /* >= 0: already listening and non-blocking, address and port are read from it, taken over;
+                      else -1 */
+    int connections;              /* at most, 0: 1024; more are closed at once */
+    size_t body_bytes_limit;      /* 0: 256 KiB; more gets 413 */
+    size_t header_bytes_limit;    /* 0: 8 KiB; more gets 431 */
+    duration request_deadline_ns; /* absolute, from the first byte's connection or the last answer, for
+                                     headers and body together; 0: 10 s. Late ones get 408 or are cut */
+    duration idle_ns;             /* a connection without a request is closed after this; 0: 60 s */
+    int streams;                  /* event streams at most, 0: 64 */
+    size_t stream_bytes_limit;    /* waiting for one slow reader; beyond it he is dropped. 0: 256 KiB */
+};
+
+/* Called with a complete request. It must be answered exactly once, now or later, by server_answer(),
+ * server_problem() or server_stream_begin(). */
+typedef void server_handler(void *context, struct request *request);
+
+/* Called for a stream that ended for any reason but server_stop(); `stream_context` is what
+ * server_stream_begin got. */
+typedef void server_stream_closed(void *context, void *stream_context);
+
+/* NULL and a sentence in `error` if it cannot listen. */
+struct server *server_start(struct event_base *base, const struct server_options *options,
+                            server_handler *handler, server_stream_closed *closed, void *context, char *error,
+                            size_t error_size);
+/* Answers what waits with 503, closes everything; requests and streams still known to their owners are gone
+ * then. Not from within the handler. */
+void server_stop(struct server **server);
+int server_port(const struct server *server);
+
+/* --- the request; strings are NUL-terminated and live until it is answered
+ * ---------------------------------- */
+
+const char *request_method(const struct request *request);
+const char *request_path(const struct request *request);                     /* decoded, without the query */
+const char *request_query(const struct request *request, const char *name);  /* decoded value, or NULL */
+const char *request_header(const struct request *request, const char *name); /* or NULL */
+const char *request_body(const struct request *request, size_t *length);     /* "" if there is none */
+bool request_abandoned(const struct request *request); /* the client has left meanwhile */
+
+/* --- the answer
+ * --------------------------------------------------------------------------------------------- */
+
+/* `body` is copied. `content_type` NULL: application/json. */
+void server_answer(struct request *request, int status, const char *content_type, const char *body,
+                   size_t length);
+
+/* A header of the answer, before it is answered: at most four; name and value must live until then. */
+void server_answer_header(struct request *request, const char *name, const char *value);
+
+/* An RFC 9457 problem with the standard title of `status`. `pointer` may be NULL. */
+void server_problem(struct request *request, int status, const char *pointer, const char *detail_format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+struct stream;
+
+/* Answers with 200 text/event-stream and keeps the connection. NULL (and a 503 is sent) if there are too
+ * many. */
+struct stream *server_stream_begin(struct request *request, void *stream_context);
+/* Queues bytes as they are. false: too much is waiting, the stream is being dropped; do not use it again (its
+ * closed callback follows from the loop). */
+bool server_stream_send(struct stream *stream, const char *bytes, size_t length);
+
+/* Counters for /metrics. */
+struct server_counts {
+    uint64_t requests, refused, deadlines, dropped_streams;
+    unsigned connections, streams;
+};
+struct server_counts server_counts(const struct server *server);
+
+#endif
