@@ -1,0 +1,42 @@
+/* The relay: the node's link, a small process between the users and the service.
+ *
+ * It hands bytes on in both directions and knows nothing of what they mean. While `network_delay` is on,
+ * every byte that goes back to a user is held that long. A second port, the echo port, returns whatever is
+ * sent to it through the same delay, so that the node agent measures the link and never the service behind
+ * it.
+ *
+ *     users ──> listen_fd ─┐                       ┌─> service (to_host:to_port)
+ *                          ├── relay, delay line ──┤
+ *     agent ──> echo_fd  ──┘    (towards users)    └─> itself
+ *
+ * Both listening sockets are inherited and stay open in the node agent, so while one relay is replaced by the
+ * next, users wait in the kernel's queue and none is refused. A relay reads its incarnation at its start: a
+ * fresh one is free of a delay that struck the old one, provided page_renew(NETWORK_DELAY) came before it was
+ * started. */
+#ifndef INJECT_RELAY_H
+#define INJECT_RELAY_H
+
+#include <stdint.h>
+
+#define RELAY_CONNECTIONS_MAX 1024 /* users and echoes; more wait in the kernel's queue */
+#define RELAY_HELD_MAX_BYTES  (768 * 1024)
+#define RELAY_AHEAD_MAX_BYTES (256 * 1024) /* both together: 1 MiB per connection, then reading pauses */
+
+struct relay_options {
+    int listen_fd;       /* listening socket of the users */
+    int echo_fd;         /* listening socket of the echo, -1: none */
+    int page_fd;         /* the fault page, -1: no faults */
+    const char *to_host; /* the service: an address or a name, resolved once */
+    uint16_t to_port;
+};
+
+/* Runs until a signal ends it, and returns the exit code: 0 ended by SIGTERM or SIGINT, 3 the environment
+ * failed (said on stderr).
+ *
+ * SIGTERM or SIGINT: no more is accepted (a successor with the same sockets takes over), what is held is let
+ * go at once, requests under way have up to 100 ms to be answered. SIGUSR1, drain: new users are accepted and
+ * closed at once; those there may finish their requests, at most 5 s; the echo goes on. It stays so until the
+ * relay is replaced. */
+int relay_main(struct relay_options options);
+
+#endif

@@ -1,0 +1,80 @@
+#include "service/burn.h"
+
+#include "inject/clock.h"
+
+#include <event2/event.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#define LOOK_NS MILLISECOND /* how often a slice looks whether it should hurry */
+
+struct burn {
+    const struct page *page;
+    uint64_t incarnation;
+    int hurry_fd;
+    struct event *timer;
+};
+
+static bool in_a_hurry(const struct burn *burn)
+{
+    struct pollfd hurry = {.fd = burn->hurry_fd, .events = POLLIN};
+
+    return poll(&hurry, 1, 0) > 0;
+}
+
+static void spin(const struct burn *burn, duration share_ns)
+{
+    int64_t now = clock_monotonic_ns(), end = now + share_ns, look_at = now + LOOK_NS;
+    volatile uint64_t work = 1;
+
+    while (now < end) {
+        for (int i = 0; i < 1000; i++)
+            work = work * UINT64_C(6364136223846793005) + 1;
+        now = clock_monotonic_ns();
+        if (now < look_at)
+            continue;
+        if (in_a_hurry(burn))
+            return;
+        look_at = now + LOOK_NS;
+    }
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct burn *burn = arg;
+
+    (void)fd;
+    (void)what;
+    double share = page_intensity(burn->page, FAULT_CPU_SPIKE, burn->incarnation);
+    duration burning = duration_from_seconds((share > 1 ? 1 : share) * duration_seconds(BURN_PERIOD_NS));
+    spin(burn, burning);
+    struct timeval rest = {.tv_usec = (BURN_PERIOD_NS - burning) / MICROSECOND};
+    event_add(burn->timer, &rest);
+}
+
+struct burn *burn_new(struct event_base *base, const struct page *page, int hurry_fd)
+{
+    struct burn *burn = calloc(1, sizeof(*burn));
+    struct timeval soon = {.tv_usec = BURN_PERIOD_NS / MICROSECOND};
+
+    if (!burn)
+        return NULL;
+    burn->page = page;
+    burn->hurry_fd = hurry_fd;
+    burn->incarnation = page_incarnation(page, FAULT_CPU_SPIKE);
+    burn->timer = evtimer_new(base, on_timer, burn);
+    if (!burn->timer || event_add(burn->timer, &soon) < 0)
+        burn_free(&burn);
+    return burn;
+}
+
+void burn_free(struct burn **burn)
+{
+    if (!*burn)
+        return;
+    if ((*burn)->timer)
+        event_free((*burn)->timer);
+    free(*burn);
+    *burn = NULL;
+}
