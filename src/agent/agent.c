@@ -1,0 +1,515 @@
+#include "agent/agent.h"
+
+#include "agent/clock.h"
+#include "agent/commander.h"
+#include "agent/injection.h"
+#include "agent/journal.h"
+#include "agent/link.h"
+#include "agent/load.h"
+#include "agent/outcomes.h"
+#include "agent/ping.h"
+#include "agent/port.h"
+#include "agent/remedies.h"
+#include "agent/reporter.h"
+#include "agent/sampler.h"
+#include "agent/supervisor.h"
+#include "agent/warden.h"
+#include "base/check.h"
+#include "base/text.h"
+#include "inject/page.h"
+#include "service/vitals.h"
+#include "wire/client.h"
+#include "wire/json.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PATH_SIZE = 1024, LOOKS_PER_INTERVAL = 4, PLANE_CONNECTIONS = 6, PLANE_QUEUE = 64 };
+
+static const duration end_limit_ns = 1500 * MILLISECOND; /* a clean end takes no longer than this */
+static const duration goodbye_limit_ns = 500 * MILLISECOND;
+
+struct agent {
+    struct agent_options options; /* with the defaults filled in */
+    uint64_t boot;
+    char boot_text[17];
+    char data[PATH_SIZE], standby[PATH_SIZE], service_log[PATH_SIZE], relay_log[PATH_SIZE],
+        journal_path[PATH_SIZE], address[64];
+    int listen_fd, echo_fd, reserved_fd, page_fd, vitals_fd, service_port;
+    struct warden warden;
+    struct event_base *base;
+    struct event *tick, *look, *end, *on_term, *on_int;
+    struct page *page;
+    struct vitals *vitals;
+    struct journal *journal;
+    struct client *plane;
+    struct supervisor *supervisor;
+    struct link *link;
+    struct load *load;
+    struct ping *ping;
+    struct sampler *sampler;
+    struct reporter *reporter;
+    struct outcomes *outcomes;
+    struct remedies *remedies;
+    struct commander *commander;
+    struct injection *injection;
+    int ends_wanted; /* while ending: things that have not ended yet */
+    bool ending;
+};
+
+/* --- sampling and reporting ----------------------------------------------------------------------------- */
+
+static void collect_tree(struct agent *agent, struct tree *tree)
+{
+    pid_t known[] = {link_pid(agent->link), agent->warden.pid};
+    supervisor_set_known(agent->supervisor, known, COUNT_OF(known));
+    supervisor_tree(agent->supervisor, tree);
+    if (supervisor_pid(agent->supervisor) == 0)
+        tree->count = 0; /* what may be left of a dead service is not its service */
+}
+
+/* While it starts or is stopped by a command it is neither up nor down. */
+static void sample_service(const struct agent *agent, struct samples *samples)
+{
+    enum service_state state = supervisor_state(agent->supervisor);
+    if (state == SERVICE_UP || state == SERVICE_DEAD)
+        samples_set(samples, METRIC_SERVICE_UP, state == SERVICE_UP);
+    samples_set(samples, METRIC_SERVICE_STARTS, (double)supervisor_starts(agent->supervisor));
+}
+
+static void sample_users(struct agent *agent, struct samples *samples)
+{
+    struct load_sample load;
+    double seconds;
+    load_take(agent->load, &load);
+    if (load.has_rate)
+        samples_set(samples, METRIC_REQUEST_RATE, load.rate_per_s);
+    if (load.has_latency)
+        samples_set(samples, METRIC_REQUEST_LATENCY, load.latency_s);
+    if (load.has_errors)
+        samples_set(samples, METRIC_ERROR_RATIO, load.error_ratio);
+    if (ping_take(agent->ping, &seconds))
+        samples_set(samples, METRIC_NETWORK_LATENCY, seconds);
+}
+
+static void on_look(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    struct agent *agent = context;
+    struct tree tree;
+    collect_tree(agent, &tree);
+    sampler_look(agent->sampler, &tree);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    struct agent *agent = context;
+    struct samples samples = {0};
+    struct tree tree;
+    collect_tree(agent, &tree);
+    sampler_take(agent->sampler, &tree, &samples);
+    sample_service(agent, &samples);
+    sample_users(agent, &samples);
+    injection_observe(agent->injection, &samples);
+    reporter_report(agent->reporter, &samples);
+}
+
+/* The rest of the interval is told when it is over; this is told now. */
+static void on_service_died(void *context, const char *how)
+{
+    struct agent *agent = context;
+    struct samples samples = {0};
+    fprintf(stderr, "%s: the service %s\n", agent->options.name, how);
+    if (agent->ending)
+        return;
+    sample_service(agent, &samples);
+    injection_observe(agent->injection, &samples);
+    reporter_report(agent->reporter, &samples);
+}
+
+static void on_first_start(void *context, int result, const char *detail)
+{
+    (void)result;
+    struct agent *agent = context;
+    fprintf(stderr, "%s: service on port %d: %s\n", agent->options.name, agent->service_port, detail);
+    load_pause(agent->load, false); /* if it failed, users find out */
+}
+
+/* --- what the reporter and the commander need ----------------------------------------------------------- */
+
+static json_t *faults_of(void *context)
+{
+    return injection_json(((struct agent *)context)->injection);
+}
+
+static int pid_of(void *context)
+{
+    return (int)supervisor_pid(((struct agent *)context)->supervisor);
+}
+
+static void obey(void *context, const struct orders *orders)
+{
+    struct agent *agent = context;
+    injection_obey(agent->injection, orders);
+    commander_obey(agent->commander, orders);
+}
+
+static void meet_epoch(void *context, uint64_t epoch)
+{
+    commander_meet_epoch(((struct agent *)context)->commander, epoch);
+}
+
+static uint64_t epoch_seen(void *context)
+{
+    return journal_epoch_floor(((struct agent *)context)->journal);
+}
+
+static void carried_out(void *context, enum remedy remedy)
+{
+    struct agent *agent = context;
+    injection_cured(agent->injection, remedy);
+    if (remedy == REMEDY_RESTART_SERVICE)
+        reporter_hello(agent->reporter); /* with the new process id */
+}
+
+/* --- the end -------------------------------------------------------------------------------------------- */
+
+static void one_ended(struct agent *agent)
+{
+    if (--agent->ends_wanted == 0)
+        event_base_loopbreak(agent->base);
+}
+
+static void on_stopped(void *context, int result, const char *detail)
+{
+    (void)result, (void)detail;
+    one_ended(context);
+}
+
+static void on_goodbye(void *context)
+{
+    one_ended(context);
+}
+
+static void on_end_limit(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    event_base_loopbreak(((struct agent *)context)->base);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *context)
+{
+    (void)number, (void)what;
+    struct agent *agent = context;
+    if (agent->ending)
+        return;
+    agent->ending = true;
+    agent->ends_wanted = 2;
+    struct timeval limit = timeval_of(end_limit_ns);
+    event_add(agent->end, &limit);
+    event_del(agent->tick);
+    event_del(agent->look);
+    load_pause(agent->load, true);
+    commander_stop(agent->commander);
+    reporter_goodbye(agent->reporter, goodbye_limit_ns, on_goodbye);
+    supervisor_stop(agent->supervisor, on_stopped, agent);
+}
+
+/* In the order that lets nobody call what is gone. */
+static void agent_fini(struct agent *agent)
+{
+    commander_free(&agent->commander);
+    remedies_free(&agent->remedies);
+    if (agent->plane)
+        client_free(&agent->plane);
+    outcomes_free(&agent->outcomes);
+    reporter_free(&agent->reporter);
+    injection_free(&agent->injection);
+    sampler_free(&agent->sampler);
+    ping_free(&agent->ping);
+    load_free(&agent->load);
+    link_free(&agent->link);
+    supervisor_free(&agent->supervisor);
+    warden_end(&agent->warden);
+    journal_close(&agent->journal);
+    struct event *const events[] = {agent->tick, agent->look, agent->end, agent->on_term, agent->on_int};
+    for (size_t i = 0; i < COUNT_OF(events); i++)
+        if (events[i])
+            event_free(events[i]);
+    if (agent->base)
+        event_base_free(agent->base);
+    page_close(agent->page);
+    if (agent->vitals)
+        munmap(agent->vitals, sizeof *agent->vitals);
+    const int fds[] = {agent->echo_fd, agent->reserved_fd, agent->page_fd, agent->vitals_fd,
+                       agent->options.listen_fd > 0 ? -1 : agent->listen_fd};
+    for (size_t i = 0; i < COUNT_OF(fds); i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    unsetenv(WARD_VARIABLE);
+}
+
+/* --- the beginning -------------------------------------------------------------------------------------- */
+
+static int complain(const struct agent *agent, int error, const char *what)
+{
+    fprintf(stderr, "%s: %s: %s\n", agent->options.name ? agent->options.name : "node agent", what,
+            strerror(-error));
+    return error;
+}
+
+static int check_options(struct agent *agent)
+{
+    struct agent_options *options = &agent->options;
+    if (!options->name || !text_is_name(options->name, 63))
+        return complain(agent, -EINVAL, "the node's name");
+    if (!options->folder || strlen(options->folder) > PATH_SIZE - 64)
+        return complain(agent, -EINVAL, "the node's folder");
+    if (options->calls_count > AGENT_CALLS_MAX)
+        return complain(agent, -E2BIG, "the node calls too many others");
+    options->plane_url = options->plane_url ? options->plane_url : "http://127.0.0.1:7070";
+    options->interval_ns = options->interval_ns ? options->interval_ns : SECOND;
+    if (options->interval_ns < 50 * MILLISECOND || options->interval_ns > MINUTE)
+        return complain(agent, -ERANGE, "the interval");
+    options->listen = options->listen ? options->listen : "127.0.0.1:0";
+    options->binary = options->binary ? options->binary : "/proc/self/exe";
+    options->load_rate = options->load_rate == 0 ? 20 : options->load_rate < 0 ? 0 : options->load_rate;
+    if (options->load_rate > 5000)
+        return complain(agent, -ERANGE, "the load's rate");
+    if (!options->probe || !options->exec)
+        options->probe = options->exec ? "tcp" : NULL;
+    if (options->probe && !load_probe_is_legal(options->probe))
+        return complain(agent, -EINVAL, "the probe, which is http:PATH, tcp or tcp:TEXT");
+    return 0;
+}
+
+static int make_folder(const char *path)
+{
+    char part[PATH_SIZE];
+    text_copy(part, sizeof part, path);
+    for (char *slash = strchr(part + 1, '/');; slash = strchr(slash + 1, '/')) {
+        if (slash)
+            *slash = '\0';
+        if (mkdir(part, 0755) < 0 && errno != EEXIST)
+            return -errno;
+        if (!slash)
+            return 0;
+        *slash = '/';
+    }
+}
+
+static int open_folder(struct agent *agent)
+{
+    const char *folder = agent->options.folder;
+    snprintf(agent->data, PATH_SIZE, "%s/data", folder);
+    snprintf(agent->standby, PATH_SIZE, "%s/standby", folder);
+    snprintf(agent->service_log, PATH_SIZE, "%s/service.log", folder);
+    snprintf(agent->relay_log, PATH_SIZE, "%s/relay.log", folder);
+    snprintf(agent->journal_path, PATH_SIZE, "%s/commands.journal", folder);
+    int error = make_folder(agent->data);
+    error = error ? error : make_folder(agent->standby);
+    if (error)
+        return complain(agent, error, folder);
+    error = journal_open(&agent->journal, agent->journal_path);
+    return error ? complain(agent, error, agent->journal_path) : 0;
+}
+
+static int open_ports(struct agent *agent)
+{
+    agent->listen_fd =
+        agent->options.listen_fd > 0 ? agent->options.listen_fd : port_listen(agent->options.listen);
+    if (agent->listen_fd < 0)
+        return complain(agent, agent->listen_fd, agent->options.listen);
+    agent->echo_fd = port_listen("127.0.0.1:0");
+    agent->reserved_fd = port_reserve(&agent->service_port);
+    if (agent->echo_fd < 0 || agent->reserved_fd < 0)
+        return complain(agent, agent->echo_fd < 0 ? agent->echo_fd : agent->reserved_fd,
+                        "a port on loopback");
+    snprintf(agent->address, sizeof agent->address, "127.0.0.1:%d", port_of(agent->listen_fd));
+    return 0;
+}
+
+static int open_pages(struct agent *agent)
+{
+    agent->page_fd = page_create(&agent->page);
+    if (agent->page_fd < 0)
+        return complain(agent, agent->page_fd, "the fault page");
+    agent->vitals_fd = memfd_create("vitals", MFD_CLOEXEC);
+    if (agent->vitals_fd < 0 || ftruncate(agent->vitals_fd, sizeof *agent->vitals) < 0)
+        return complain(agent, -errno, "the vitals");
+    void *memory = mmap(NULL, sizeof *agent->vitals, PROT_READ | PROT_WRITE, MAP_SHARED, agent->vitals_fd, 0);
+    if (memory == MAP_FAILED)
+        return complain(agent, -errno, "the vitals");
+    agent->vitals = memory;
+    return 0;
+}
+
+static int open_plane(struct agent *agent)
+{
+    char host[256];
+    int port;
+    if (!client_parse_url(agent->options.plane_url, host, sizeof host, &port))
+        return complain(agent, -EINVAL, agent->options.plane_url);
+    struct client_options options = {.host = host,
+                                     .port = port,
+                                     .connections = PLANE_CONNECTIONS,
+                                     .queue = PLANE_QUEUE,
+                                     .answer_bytes_limit = 1 << 20};
+    agent->plane = client_new(agent->base, &options);
+    return agent->plane ? 0 : -ENOMEM;
+}
+
+static int make_processes(struct agent *agent)
+{
+    struct supervisor_options supervisor = {.agent = &agent->options,
+                                            .binary = agent->options.binary,
+                                            .boot = agent->boot_text,
+                                            .port = agent->service_port,
+                                            .page_fd = agent->page_fd,
+                                            .page = agent->page,
+                                            .vitals_fd = agent->vitals_fd,
+                                            .vitals = agent->vitals,
+                                            .data_folder = agent->data,
+                                            .standby_folder = agent->standby,
+                                            .log_path = agent->service_log,
+                                            .died = on_service_died,
+                                            .context = agent};
+    struct link_options link = {.binary = agent->options.binary,
+                                .listen_fd = agent->listen_fd,
+                                .echo_fd = agent->echo_fd,
+                                .page_fd = agent->page_fd,
+                                .to_port = agent->service_port,
+                                .log_path = agent->relay_log};
+    struct load_options load = {
+        .port = port_of(agent->listen_fd), .rate = agent->options.load_rate, .probe = agent->options.probe};
+    agent->supervisor = supervisor_new(agent->base, &supervisor);
+    agent->link = link_new(agent->base, &link);
+    agent->load = load_new(agent->base, &load);
+    agent->ping = ping_new(agent->base, port_of(agent->echo_fd));
+    agent->sampler = sampler_new(agent->options.exec ? NULL : agent->vitals, agent->data);
+    return agent->supervisor && agent->link && agent->load && agent->ping && agent->sampler ? 0 : -ENOMEM;
+}
+
+static int make_obedience(struct agent *agent)
+{
+    struct reporter_options reporter = {.agent = &agent->options,
+                                        .plane = agent->plane,
+                                        .boot = agent->boot,
+                                        .address = agent->address,
+                                        .faults = faults_of,
+                                        .pid = pid_of,
+                                        .obey = obey,
+                                        .meet_epoch = meet_epoch,
+                                        .epoch_seen = epoch_seen,
+                                        .context = agent};
+    struct remedies_options remedies = {.supervisor = agent->supervisor,
+                                        .link = agent->link,
+                                        .load = agent->load,
+                                        .page = agent->page,
+                                        .echo_port = port_of(agent->echo_fd),
+                                        .built_in = !agent->options.exec};
+    struct injection_options injection = {.page = agent->page,
+                                          .supervisor = agent->supervisor,
+                                          .journal = agent->journal,
+                                          .interval_ns = agent->options.interval_ns,
+                                          .built_in = !agent->options.exec};
+    agent->reporter = reporter_new(&reporter);
+    agent->outcomes = outcomes_new(agent->base, agent->plane, agent->options.name, agent->journal);
+    agent->remedies = remedies_new(agent->base, &remedies);
+    agent->injection = injection_new(&injection);
+    if (!agent->reporter || !agent->outcomes || !agent->remedies || !agent->injection)
+        return -ENOMEM;
+    struct commander_options commander = {.boot = agent->boot,
+                                          .journal = agent->journal,
+                                          .outcomes = agent->outcomes,
+                                          .remedies = agent->remedies,
+                                          .carried_out = carried_out,
+                                          .context = agent};
+    agent->commander = commander_new(agent->base, &commander);
+    return agent->commander ? 0 : -ENOMEM;
+}
+
+static int make_events(struct agent *agent)
+{
+    agent->tick = event_new(agent->base, -1, EV_PERSIST, on_tick, agent);
+    agent->look = event_new(agent->base, -1, EV_PERSIST, on_look, agent);
+    agent->end = event_new(agent->base, -1, 0, on_end_limit, agent);
+    agent->on_term = evsignal_new(agent->base, SIGTERM, on_signal, agent);
+    agent->on_int = evsignal_new(agent->base, SIGINT, on_signal, agent);
+    if (!agent->tick || !agent->look || !agent->end || !agent->on_term || !agent->on_int)
+        return -ENOMEM;
+    struct timeval interval = timeval_of(agent->options.interval_ns);
+    struct timeval part = timeval_of(agent->options.interval_ns / LOOKS_PER_INTERVAL);
+    event_add(agent->tick, &interval);
+    event_add(agent->look, &part);
+    event_add(agent->on_term, NULL);
+    event_add(agent->on_int, NULL);
+    return 0;
+}
+
+static int make_boot(struct agent *agent)
+{
+    do
+        if (getrandom(&agent->boot, sizeof agent->boot, 0) != sizeof agent->boot)
+            return -errno;
+    while (agent->boot == 0);
+    json_boot_text(agent->boot_text, agent->boot);
+    return setenv(WARD_VARIABLE, agent->boot_text, 1) < 0 ? -errno : 0;
+}
+
+static int agent_init(struct agent *agent)
+{
+    int error = check_options(agent);
+    error = error ? error : open_folder(agent);
+    error = error ? error : make_boot(agent);
+    if (error)
+        return error;
+    error = warden_start(&agent->warden,
+                         agent->boot_text); /* before there is anything that it must not inherit */
+    error = error ? error : open_ports(agent);
+    error = error ? error : open_pages(agent);
+    if (error)
+        return error;
+    agent->base = event_base_new();
+    if (!agent->base)
+        return -ENOMEM;
+    error = open_plane(agent);
+    error = error ? error : make_processes(agent);
+    error = error ? error : make_obedience(agent);
+    return error ? error : make_events(agent);
+}
+
+int agent_main(const struct agent_options *options)
+{
+    struct agent agent = {.options = *options,
+                          .listen_fd = -1,
+                          .echo_fd = -1,
+                          .reserved_fd = -1,
+                          .page_fd = -1,
+                          .vitals_fd = -1,
+                          .warden = {.lifeline = -1}};
+    signal(SIGPIPE, SIG_IGN);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    int error = agent_init(&agent);
+    error = error ? error : link_start(agent.link);
+    if (!error) {
+        load_pause(agent.load, true); /* users come when there is something to come to */
+        supervisor_restart(agent.supervisor, on_first_start, &agent);
+        reporter_hello(agent.reporter);
+        outcomes_send(agent.outcomes); /* what the last node agent could not tell any more */
+        event_base_dispatch(agent.base);
+    }
+    agent_fini(&agent);
+    return error;
+}

@@ -1,0 +1,34 @@
+/* The two clocks of a node: both in nanoseconds, both deaf to whoever sets the wall clock. */
+#ifndef AGENT_CLOCK_H
+#define AGENT_CLOCK_H
+
+#include "base/units.h"
+
+#include <sys/time.h>
+#include <time.h>
+
+static inline int64_t clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return now.tv_sec * SECOND + now.tv_nsec;
+}
+
+/* For time-outs, leases and latencies: stands still while the machine is suspended. */
+static inline int64_t monotonic_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+/* For the age of samples: goes on while the machine is suspended. */
+static inline int64_t uptime_ns(void)
+{
+    return clock_ns(CLOCK_BOOTTIME);
+}
+
+static inline struct timeval timeval_of(duration d)
+{
+    return (struct timeval){.tv_sec = d / SECOND, .tv_usec = d % SECOND / MICROSECOND};
+}
+
+#endif

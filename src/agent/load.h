@@ -1,0 +1,39 @@
+/* The load: the users of a node. They come at a steady rate whether or not earlier ones have been answered
+ * (an open loop), through the relay, and give up after one second.
+ *
+ * The built-in service gets 80 % GET and 20 % PUT on a few hundred keys; a program of one's own gets its
+ * probe, ten times a second. */
+#ifndef AGENT_LOAD_H
+#define AGENT_LOAD_H
+
+#include <stdbool.h>
+
+struct event_base;
+struct load;
+
+struct load_options {
+    int port;          /* the relay's, on 127.0.0.1 */
+    double rate;       /* requests per second, 0 .. 5000; for the built-in service only */
+    const char *probe; /* NULL: the built-in service; else http:PATH, tcp or tcp:TEXT */
+};
+
+/* True if `probe` is one of the forms above. */
+bool load_probe_is_legal(const char *probe);
+
+/* NULL if out of memory. A rate of 0: no users. */
+struct load *load_new(struct event_base *base, const struct load_options *options);
+void load_free(struct load **load);
+
+/* Paused users send nothing; what is under way ends as it may. */
+void load_pause(struct load *load, bool paused);
+
+/* What the users saw since the last call. */
+struct load_sample {
+    bool has_rate, has_latency, has_errors; /* false: nothing was sent, or nothing ended */
+    double rate_per_s;                      /* requests answered without an error */
+    double latency_s;   /* 99th percentile of answers; a time-out counts with its full time */
+    double error_ratio; /* time-outs, refusals and 5xx among all that ended */
+};
+void load_take(struct load *load, struct load_sample *sample);
+
+#endif

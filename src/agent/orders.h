@@ -1,0 +1,42 @@
+/* Orders: what the control plane's answer to a report tells this node to do and to be. */
+#ifndef AGENT_ORDERS_H
+#define AGENT_ORDERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { ORDERS_MAX = 16, ORDER_WORD_SIZE = 32 };
+
+struct order {
+    uint64_t id;
+    uint64_t epoch;
+    uint64_t boot; /* 0: any */
+    double expires_in_s;
+    int remedy; /* enum remedy, or -1: a word this node agent does not know */
+    char word[ORDER_WORD_SIZE];
+};
+
+struct fault_order {
+    uint64_t id;
+    int kind; /* enum fault_kind, or -1: a word this node agent does not know */
+    double intensity;
+    double lease_s;
+};
+
+struct orders {
+    uint64_t stored_boot; /* 0: nothing was said */
+    uint64_t stored_sequence;
+    struct order commands[ORDERS_MAX];
+    size_t commands_count;
+    bool has_faults; /* false: the answer is silent about faults, which then stay as they are */
+    struct fault_order faults[ORDERS_MAX];
+    size_t faults_count;
+};
+
+/* Reads the body of an answer. False if it is not one; `why` then says so. Members it does not know are
+ * passed over, so that a newer control plane can talk to it. What is beyond ORDERS_MAX is not taken: it will
+ * be repeated. */
+bool orders_parse(const char *body, size_t length, struct orders *orders, char *why, size_t why_size);
+
+#endif

@@ -1,0 +1,80 @@
+#include "agent/warden.h"
+
+#include "agent/tree.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* One pass over all processes; returns how many wards are still alive. */
+static int warden_pass(const char *boot)
+{
+    int alive = 0;
+    DIR *processes = opendir("/proc");
+    if (!processes)
+        return 0;
+    for (struct dirent *entry; (entry = readdir(processes));) {
+        pid_t pid = (pid_t)atoi(entry->d_name);
+        if (pid <= 1 || pid == getpid() || !process_is_ward(pid, boot))
+            continue;
+        alive++;
+        kill(pid, SIGKILL);
+    }
+    closedir(processes);
+    return alive;
+}
+
+static _Noreturn void warden_main(int lifeline, const char *boot)
+{
+    enum { PASSES = 100 }; /* 1 s: a process that cannot be killed by then is the kernel's */
+    setsid();              /* a Ctrl-C or a closed terminal is meant for the node agent */
+    prctl(PR_SET_NAME, "warden");
+    for (int number = 1; number < 32; number++)
+        signal(number, SIG_IGN);
+    dup2(lifeline, 0);
+    close_range(1, ~0u, 0); /* above all the write end of its own lifeline, and the listening sockets */
+    char byte;
+    ssize_t got;
+    do
+        got = read(0, &byte, 1);
+    while (got > 0 || (got < 0 && errno == EINTR));
+    /* A ward may be starting another one right now: only an empty pass proves that none is left. */
+    for (int pass = 0; pass < PASSES && warden_pass(boot) > 0; pass++)
+        nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
+    _exit(0);
+}
+
+int warden_start(struct warden *warden, const char *boot)
+{
+    int ends[2];
+    *warden = (struct warden){.lifeline = -1};
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -errno;
+    pid_t pid = fork();
+    if (pid == 0)
+        warden_main(ends[0], boot);
+    int error = -errno;
+    close(ends[0]);
+    if (pid < 0) {
+        close(ends[1]);
+        return error;
+    }
+    *warden = (struct warden){.pid = pid, .lifeline = ends[1]};
+    return 0;
+}
+
+void warden_end(struct warden *warden)
+{
+    if (warden->pid <= 0)
+        return;
+    close(warden->lifeline);
+    while (waitpid(warden->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    *warden = (struct warden){.lifeline = -1};
+}
