@@ -1,0 +1,276 @@
+#include "plane/api.h"
+
+#include "base/check.h"
+#include "base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static const struct route {
+    const char *method;
+    const char *path; /* "*" is one segment of any name */
+    bool starting;    /* answered also while the plane cannot act yet */
+    api_handler *handler;
+} routes[] = {
+    {"POST", "/v1/nodes/*/reports", false, api_node_reports},
+    {"POST", "/v1/reports", false, api_fleet_reports},
+    {"GET", "/v1/nodes/*/commands", false, api_node_commands},
+    {"POST", "/v1/commands/*/outcome", false, api_command_outcome},
+    {"PUT", "/v1/nodes/*", false, api_put_node},
+    {"DELETE", "/v1/nodes/*", false, api_delete_node},
+    {"GET", "/v1/nodes", true, api_list_nodes},
+    {"GET", "/v1/nodes/*", true, api_show_node},
+    {"GET", "/v1/nodes/*/metrics", true, api_node_metrics},
+    {"GET", "/v1/incidents", true, api_list_incidents},
+    {"GET", "/v1/incidents/*", true, api_show_incident},
+    {"POST", "/v1/incidents/*/approve", false, api_approve},
+    {"POST", "/v1/incidents/*/acknowledge", false, api_acknowledge},
+    {"POST", "/v1/incidents/*/proposal", false, api_propose},
+    {"GET", "/v1/blocked", true, api_blocked},
+    {"POST", "/v1/faults", false, api_ask_fault},
+    {"GET", "/v1/faults", true, api_list_faults},
+    {"DELETE", "/v1/faults", false, api_clear_faults},
+    {"DELETE", "/v1/faults/*", false, api_clear_fault},
+    {"GET", "/v1/policy", false, api_show_policy},
+    {"PUT", "/v1/policy", false, api_put_policy},
+    {"POST", "/v1/pause", false, api_pause},
+    {"POST", "/v1/resume", false, api_resume},
+    {"POST", "/v1/reset", false, api_reset},
+    {"GET", "/v1/events", true, api_events},
+    {"GET", "/metrics", true, api_metrics},
+    {"GET", "/healthz", true, api_health},
+    {"GET", "/readyz", true, api_ready},
+    {"GET", "/openapi.json", true, api_openapi},
+};
+
+/* The segment under '*' goes to `name`. A longer one than any of ours matches nothing. */
+static bool path_matches(const char *pattern, const char *path, char name[API_NAME_SIZE])
+{
+    name[0] = '\0';
+    while (*pattern && *path) {
+        if (*pattern != '*') {
+            if (*pattern++ != *path++)
+                return false;
+            continue;
+        }
+        size_t length = strcspn(path, "/");
+        if (length == 0 || length >= API_NAME_SIZE)
+            return false;
+        memcpy(name, path, length);
+        name[length] = '\0';
+        path += length;
+        pattern++;
+    }
+    return *pattern == *path;
+}
+
+static void answer_no_route(struct request *request)
+{
+    char allowed[64], name[API_NAME_SIZE];
+    struct text text = text_over(allowed, sizeof(allowed));
+    for (size_t i = 0; i < COUNT_OF(routes); i++)
+        if (path_matches(routes[i].path, request_path(request), name))
+            text_addf(&text, "%s%s", text.length ? ", " : "", routes[i].method);
+    if (text.length == 0) {
+        server_problem(request, 404, NULL,
+                       "there is nothing at this path; /openapi.json lists what there is");
+        return;
+    }
+    server_answer_header(request, "Allow", allowed);
+    server_problem(request, 405, NULL, "this path takes %s", allowed);
+}
+
+void api_handle(void *context, struct request *request)
+{
+    struct plane *plane = context;
+    char name[API_NAME_SIZE];
+    plane_turn(plane);
+    for (size_t i = 0; i < COUNT_OF(routes); i++) {
+        const struct route *route = &routes[i];
+        if (strcmp(route->method, request_method(request)) != 0 ||
+            !path_matches(route->path, request_path(request), name))
+            continue;
+        if (route->starting || api_can_act(plane, request))
+            route->handler(plane, request, name);
+        return;
+    }
+    answer_no_route(request);
+}
+
+/* --- helpers ------------------------------------------------------------------------------------------- */
+
+void api_answer(struct request *request, int status, json_t *value)
+{
+    size_t length;
+    char *text = json_text_of(value, &length);
+    if (!text) {
+        server_problem(request, 500, NULL, "out of memory");
+        return;
+    }
+    server_answer(request, status, NULL, text, length);
+    free(text);
+}
+
+/* "/samples/cpu_utilisation" -> "samples.cpu_utilisation: no such metric; ..." */
+void api_refuse(struct request *request, const struct json_error *error)
+{
+    char place[sizeof(error->pointer)];
+    text_copy(place, sizeof(place), error->pointer[0] == '/' ? error->pointer + 1 : error->pointer);
+    for (char *c = place; *c; c++)
+        if (*c == '/')
+            *c = '.';
+    server_problem(request, 400, error->pointer[0] ? error->pointer : NULL, "%s%s%s", place,
+                   place[0] ? ": " : "", error->sentence);
+}
+
+static bool is_json(const char *type)
+{
+    static const char json[] = "application/json";
+    return type && strncasecmp(type, json, sizeof(json) - 1) == 0 &&
+           (type[sizeof(json) - 1] == '\0' || strchr("; \t", type[sizeof(json) - 1]));
+}
+
+json_t *api_body(struct request *request, bool may_be_empty)
+{
+    size_t length;
+    const char *body = request_body(request, &length);
+    if (length == 0 && may_be_empty)
+        return json_object();
+    if (!is_json(request_header(request, "Content-Type"))) {
+        server_problem(request, 415, NULL,
+                       "the body must be JSON and say so; with curl: -H 'Content-Type: application/json'");
+        return NULL;
+    }
+    struct json_error error;
+    json_t *document = json_parse(body, length, &error);
+    if (!document)
+        api_refuse(request, &error);
+    return document;
+}
+
+struct node *api_node(struct plane *plane, struct request *request, const char *name)
+{
+    struct node *node = roster_find(&plane->roster, name);
+    if (node && node->name[0] != '#')
+        return node;
+    const char *nearest = roster_nearest(&plane->roster, name);
+    server_problem(request, 404, NULL, "no node is called %s%s%s%s", name, nearest ? "; did you mean " : "",
+                   nearest ? nearest : "", nearest ? "?" : "");
+    return NULL;
+}
+
+bool api_name_is_legal(struct request *request, const char *name)
+{
+    if (text_is_name(name, NODE_NAME_SIZE - 1))
+        return true;
+    server_problem(request, 400, NULL,
+                   "a node's name has 1 to 63 of a-z A-Z 0-9 - _ . and begins with a letter or digit");
+    return false;
+}
+
+void api_full(struct request *request)
+{
+    server_problem(request, 507, NULL, "%d nodes are enrolled, which is all there is room for",
+                   PLANE_NODE_CAPACITY);
+}
+
+static bool parse_number(const char *text, uint64_t *out)
+{
+    uint64_t number = 0;
+    if (!*text || strlen(text) > 18)
+        return false;
+    for (; *text; text++) {
+        if (*text < '0' || *text > '9')
+            return false;
+        number = number * 10 + (uint64_t)(*text - '0');
+    }
+    *out = number;
+    return true;
+}
+
+uint64_t api_id(struct request *request, const char *name, const char *what)
+{
+    uint64_t id = 0;
+    if (!parse_number(name, &id) || id == 0) {
+        server_problem(request, 404, NULL, "there is no %s %s", what, name);
+        return 0;
+    }
+    return id;
+}
+
+bool api_query_number(struct request *request, const char *name, uint64_t least, uint64_t most,
+                      uint64_t otherwise, uint64_t *out)
+{
+    const char *text = request_query(request, name);
+    *out = otherwise;
+    if (!text || !*text)
+        return true;
+    if (parse_number(text, out) && *out >= least && *out <= most)
+        return true;
+    server_problem(request, 400, NULL, "%s: a whole number from %llu to %llu", name,
+                   (unsigned long long)least, (unsigned long long)most);
+    return false;
+}
+
+bool api_can_act(struct plane *plane, struct request *request)
+{
+    if (plane_can_act(plane))
+        return true;
+    server_answer_header(request, "Retry-After", "1");
+    if (plane->condition == CONDITION_READY)
+        server_problem(request, 503, NULL, "the disk is behind; ask again in a second");
+    else if (plane->condition == CONDITION_STARTING && !plane->trouble[0])
+        server_problem(request, 503, NULL, "the control plane is starting; ask again in a second");
+    else
+        server_problem(request, 503, NULL, "the store fails: %s", plane->trouble);
+    return false;
+}
+
+void api_promise(struct plane *plane, struct request *request, waiter_end *end, uint32_t node, uint64_t id)
+{
+    plane_rows_put(plane, true);
+    wait_add(plane, &(struct waiter){.request = request,
+                                     .end = end,
+                                     .ticket = plane->commits.batch,
+                                     .by = plane->now + PROMISE_WAIT_MS * MILLISECOND,
+                                     .node = node,
+                                     .id = id});
+}
+
+void api_not_kept(struct plane *plane, struct request *request)
+{
+    server_answer_header(request, "Retry-After", "1");
+    server_problem(request, 503, NULL, "it could not be made durable in time%s%s; ask again",
+                   plane->trouble[0] ? ": " : "", plane->trouble);
+}
+
+void api_unreadable(struct plane *plane, struct request *request)
+{
+    server_problem(request, 503, NULL, "the database cannot be read: %s", store_problem(plane->reader));
+}
+
+const struct book *api_book(struct plane *plane, struct request *request)
+{
+    uint64_t durable = plane->commits.durable;
+    if (plane->book && plane->book_durable < plane->book_ticket && durable > plane->book_durable)
+        book_close(&plane->book);
+    if (!plane->book) {
+        plane->book = book_open(plane->reader);
+        plane->book_durable = durable;
+    }
+    if (!plane->book)
+        api_unreadable(plane, request);
+    return plane->book;
+}
+
+bool api_rejected(struct plane *plane, struct request *request)
+{
+    enum reject reject = plane_reject(plane);
+    if (reject == REJECT_NONE)
+        return false;
+    bool unknown = reject == REJECT_UNKNOWN_INCIDENT || reject == REJECT_UNKNOWN_NODE;
+    int status = unknown ? 404 : reject == REJECT_BAD_VALUE ? 400 : 409;
+    server_problem(request, status, NULL, "%s", reject_sentence(reject));
+    return true;
+}

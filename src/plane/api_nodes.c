@@ -1,0 +1,388 @@
+#include "plane/api.h"
+
+#include "base/check.h"
+#include "base/text.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- hello and goodbye --------------------------------------------------------------------------------- */
+
+void api_introduce(struct plane *plane, struct node *node)
+{
+    struct event event = {.kind = EVENT_HELLO, .node = node->number};
+    roster_hello(node, &event.of.hello);
+    plane_step(plane, &event);
+    node->told = true;
+    node->gone = false;
+    node->changed = true;
+    record_health(plane, node);
+}
+
+/* Ids of commands are the epoch times 2^32 and must stay exact in JSON, below 2^53. */
+enum { EPOCH_SEEN_MAX = 1000000 };
+
+struct greeting {
+    uint64_t boot;
+    uint64_t epoch_seen;
+    duration interval_ns;
+    int64_t pid;
+    char role[STORE_WORD_MAX], zone[STORE_WORD_MAX], address[STORE_WORD_MAX];
+    const char *calls[CALLS_MAX];
+    size_t calls_count;
+    bool has_role, has_zone, has_address, has_calls, has_interval, has_pid;
+};
+
+static bool read_greeting(json_t *document, struct greeting *greeting, struct json_error *error)
+{
+    struct json_reader reader = json_reader_over(document, error);
+    greeting->boot = json_read_boot(&reader, "boot", JSON_OPTIONAL);
+    greeting->epoch_seen =
+        (uint64_t)json_read_integer(&reader, "epoch_seen", JSON_OPTIONAL, 0, EPOCH_SEEN_MAX, 0);
+    greeting->has_role = json_read_text(&reader, "role", JSON_OPTIONAL, greeting->role, STORE_WORD_MAX);
+    greeting->has_zone = json_read_text(&reader, "zone", JSON_OPTIONAL, greeting->zone, STORE_WORD_MAX);
+    greeting->has_address =
+        json_read_text(&reader, "address", JSON_OPTIONAL, greeting->address, STORE_WORD_MAX);
+    greeting->has_interval = json_is_present(&reader, "interval_s");
+    greeting->interval_ns =
+        json_read_seconds(&reader, "interval_s", JSON_OPTIONAL, 10 * MILLISECOND, HOUR, 0);
+    greeting->has_pid = json_is_present(&reader, "pid");
+    greeting->pid = json_read_integer(&reader, "pid", JSON_OPTIONAL, 0, INT32_MAX, 0);
+    greeting->has_calls = json_is_present(&reader, "calls");
+    greeting->calls_count = json_read_array(&reader, "calls", JSON_OPTIONAL, CALLS_MAX);
+    for (size_t i = 0; i < greeting->calls_count; i++) {
+        greeting->calls[i] = json_read_element_string(&reader, "calls", i, NODE_NAME_SIZE - 1);
+        if (greeting->calls[i] && !text_is_name(greeting->calls[i], NODE_NAME_SIZE - 1))
+            json_refuse(&reader, "calls", "%s is not a name of a node", greeting->calls[i]);
+    }
+    return json_read_end(&reader);
+}
+
+static bool enrol_callees(struct plane *plane, struct node *node, const struct greeting *greeting)
+{
+    uint32_t calls[CALLS_MAX];
+    for (size_t i = 0; i < greeting->calls_count; i++) {
+        struct node *callee = roster_enrol(&plane->roster, greeting->calls[i]);
+        if (!callee)
+            return false;
+        calls[i] = callee->number;
+        if (callee->changed)
+            record_node(plane, callee);
+    }
+    node->calls_count = (uint32_t)greeting->calls_count;
+    memcpy(node->calls, calls, greeting->calls_count * sizeof(calls[0]));
+    return true;
+}
+
+/* This node agent has obeyed a later epoch than ours: the database is a fresh or an older one. Our commands
+ * would be refused as those of a control plane that was replaced, so we go above it. Like every change of the
+ * control row it is durable before a command can carry it. */
+static void rise_above(struct plane *plane, uint64_t epoch_seen)
+{
+    struct control control = *core_control(plane->core);
+    if (epoch_seen <= control.epoch)
+        return;
+    struct event event = {.kind = EVENT_RESTORE, .node = NO_INDEX, .of.restore.kind = RESTORE_CONTROL};
+    control.epoch = epoch_seen + 1;
+    event.of.restore.what.control = control;
+    plane_step(plane, &event);
+    plane->epoch = control.epoch;
+    plane_rows_put(plane, true);
+}
+
+static bool greet(struct plane *plane, struct node *node, const struct greeting *greeting)
+{
+    rise_above(plane, greeting->epoch_seen);
+    if (greeting->boot && greeting->boot != node->boot) {
+        node->boot = greeting->boot;
+        node->sequence = 0;
+    }
+    if (greeting->has_role)
+        text_copy(node->role, sizeof(node->role), greeting->role);
+    if (greeting->has_zone)
+        text_copy(node->zone, sizeof(node->zone), greeting->zone);
+    if (greeting->has_address)
+        text_copy(node->address, sizeof(node->address), greeting->address);
+    if (greeting->has_interval)
+        node->interval_ns = greeting->interval_ns;
+    if (greeting->has_pid)
+        node->pid = greeting->pid;
+    return !greeting->has_calls || enrol_callees(plane, node, greeting);
+}
+
+static void hello_is_kept(struct plane *plane, const struct waiter *waiter, enum wait_end end)
+{
+    const struct node *node = roster_node(&plane->roster, waiter->node);
+    if (end != WAIT_DONE) {
+        api_not_kept(plane, waiter->request);
+        return;
+    }
+    duration interval_ns = node->interval_ns ? node->interval_ns : SECOND;
+    json_t *answer = json_object();
+    json_object_set_new(answer, "node", json_of_text(node->name));
+    json_object_set_new(answer, "epoch", json_integer((json_int_t)core_control(plane->core)->epoch));
+    json_object_set_new(answer, "interval_s", json_of_seconds(interval_ns));
+    api_answer(waiter->request, 200, answer);
+}
+
+void api_put_node(struct plane *plane, struct request *request, const char *name)
+{
+    if (!api_name_is_legal(request, name))
+        return;
+    json_t *document = api_body(request, true);
+    if (!document)
+        return;
+    struct greeting greeting = {0};
+    struct json_error error = {.sentence = ""};
+    if (!read_greeting(document, &greeting, &error)) {
+        api_refuse(request, &error);
+        json_decref(document);
+        return;
+    }
+    struct node *node = roster_enrol(&plane->roster, name);
+    bool good = node && greet(plane, node, &greeting);
+    json_decref(document);
+    if (!good) {
+        api_full(request);
+        return;
+    }
+    api_introduce(plane, node);
+    record_node(plane, node);
+    plane_run_deadlines(plane);
+    api_promise(plane, request, hello_is_kept, node->number, 0);
+}
+
+static void goodbye_is_kept(struct plane *plane, const struct waiter *waiter, enum wait_end end)
+{
+    if (end == WAIT_DONE)
+        server_answer(waiter->request, 204, NULL, "", 0);
+    else
+        api_not_kept(plane, waiter->request);
+}
+
+void api_delete_node(struct plane *plane, struct request *request, const char *name)
+{
+    struct node *node = api_node(plane, request, name);
+    if (!node)
+        return;
+    struct event event = {.kind = EVENT_GOODBYE, .node = node->number};
+    if (node->told)
+        plane_step(plane, &event);
+    node->gone = true;
+    record_node(plane, node);
+    record_health(plane, node);
+    plane_run_deadlines(plane);
+    api_promise(plane, request, goodbye_is_kept, node->number, 0);
+}
+
+/* --- showing them -------------------------------------------------------------------------------------- */
+
+static json_t *shape_samples(const struct node *node)
+{
+    json_t *samples = json_object();
+    const struct recent_samples *newest = node_newest(node);
+    for (uint32_t m = 0; newest && m < METRIC_COUNT; m++)
+        if (newest->present & 1u << m)
+            json_object_set_new(samples, metric_name(m), json_of_number(newest->value[m]));
+    return samples;
+}
+
+static json_t *shape_one(struct plane *plane, const struct node *node, uint64_t incident)
+{
+    struct node_row row;
+    roster_row(&plane->roster, node, &row);
+    row.sequence = node->sequence;
+    json_t *object = shape_node(&row, health_name(core_node_health(plane->core, node->number)));
+    json_object_set_new(object, "pid", node->pid ? json_integer(node->pid) : json_null());
+    json_object_set_new(object, "last_report_age_s",
+                        node->seen_at == INSTANT_NONE ? json_null()
+                                                      : json_of_seconds(plane->now - node->seen_at));
+    json_object_set_new(object, "samples", shape_samples(node));
+    json_object_set_new(object, "incident", incident ? json_integer((json_int_t)incident) : json_null());
+    return object;
+}
+
+/* The newest active incident of every node, or of one; newest first, so the first that is met counts. */
+struct newest {
+    uint64_t *incident; /* by number */
+    uint32_t count;
+};
+
+static bool note_incident(void *context, const struct incident *incident)
+{
+    struct newest *newest = context;
+    bool open = incident_is_active(incident) || incident->state == INCIDENT_ESCALATED;
+    if (open && incident->node < newest->count && newest->incident[incident->node] == 0)
+        newest->incident[incident->node] = incident->id;
+    return true;
+}
+
+static void answer_nodes(struct plane *plane, struct request *request, struct node *only)
+{
+    struct newest newest = {.count = plane->roster.count};
+    newest.incident = calloc(newest.count + 1, sizeof(newest.incident[0]));
+    CHECK(newest.incident);
+    struct incident_filter filter = {.node = only ? (int64_t)only->number : -1,
+                                     .state = -1,
+                                     .open_or_since = true,
+                                     .since = INSTANT_NEVER,
+                                     .limit = PLANE_INCIDENT_CAPACITY};
+    if (store_incidents(plane->reader, &filter, note_incident, &newest) < 0) {
+        api_unreadable(plane, request);
+    } else if (only) {
+        api_answer(request, 200, shape_one(plane, only, newest.incident[only->number]));
+    } else {
+        json_t *list = json_array(), *answer = json_object();
+        for (uint32_t i = 0; i < plane->roster.count; i++)
+            if (plane->roster.nodes[i]->name[0] != '#')
+                json_array_append_new(list, shape_one(plane, plane->roster.nodes[i], newest.incident[i]));
+        json_object_set_new(answer, "nodes", list);
+        api_answer(request, 200, answer);
+    }
+    free(newest.incident);
+}
+
+void api_list_nodes(struct plane *plane, struct request *request, const char *name)
+{
+    (void)name;
+    answer_nodes(plane, request, NULL);
+}
+
+void api_show_node(struct plane *plane, struct request *request, const char *name)
+{
+    struct node *node = api_node(plane, request, name);
+    if (node)
+        answer_nodes(plane, request, node);
+}
+
+/* --- metrics of a node --------------------------------------------------------------------------------- */
+
+enum { POINTS_MAX = 3600 };
+
+struct series {
+    enum metric metric;
+    instant from, to;
+    duration step_ns; /* 0: every sample */
+    json_t *points;
+    size_t count;
+    instant bucket_at; /* of the present average */
+    double sum;
+    uint32_t in_bucket;
+};
+
+static void add_point(struct series *series, instant at, double value)
+{
+    char text[32];
+    text_instant(text, at);
+    json_t *point = json_array();
+    json_array_append_new(point, json_string(text));
+    json_array_append_new(point, json_of_number(value));
+    json_array_append_new(series->points, point);
+    series->count++;
+}
+
+static void close_bucket(struct series *series)
+{
+    if (series->in_bucket > 0)
+        add_point(series, series->bucket_at, series->sum / series->in_bucket);
+    series->sum = 0;
+    series->in_bucket = 0;
+}
+
+/* False when there are as many points as there may be. */
+static bool take_sample(struct series *series, instant at, uint32_t present, const double *value)
+{
+    if (at < series->from || at > series->to || !(present & 1u << series->metric))
+        return true;
+    if (series->step_ns == 0) {
+        add_point(series, at, value[series->metric]);
+        return series->count < POINTS_MAX;
+    }
+    instant bucket_at = at - (at - series->from) % series->step_ns;
+    if (series->in_bucket > 0 && bucket_at != series->bucket_at)
+        close_bucket(series);
+    series->bucket_at = bucket_at;
+    series->sum += value[series->metric];
+    series->in_bucket++;
+    return series->count < POINTS_MAX;
+}
+
+static bool take_row(void *context, const struct samples_row *row)
+{
+    return take_sample(context, row->at, row->present, row->value);
+}
+
+/* Old ones from the store, up to where memory begins. */
+static bool collect(struct plane *plane, const struct node *node, struct series *series)
+{
+    const struct recent *recent = node->recent;
+    uint32_t kept = !recent ? 0 : recent->count < RECENT_MAX ? recent->count : RECENT_MAX;
+    uint32_t first = recent ? recent->count - kept : 0;
+    instant memory_from = kept ? recent->ring[first % RECENT_MAX].at : INSTANT_NEVER;
+    instant store_to = series->to < memory_from ? series->to : memory_from - 1;
+    if (series->from < memory_from &&
+        store_samples(plane->reader, node->number, series->from, store_to, take_row, series) < 0)
+        return false;
+    for (uint32_t i = first; recent && i < recent->count && series->count < POINTS_MAX; i++) {
+        const struct recent_samples *samples = &recent->ring[i % RECENT_MAX];
+        take_sample(series, samples->at, samples->present, samples->value);
+    }
+    if (series->count < POINTS_MAX)
+        close_bucket(series);
+    return true;
+}
+
+static bool read_instant(struct request *request, const char *name, instant otherwise, instant *out)
+{
+    const char *text = request_query(request, name);
+    *out = otherwise;
+    if (!text || !*text || text_parse_instant(text, out))
+        return true;
+    server_problem(request, 400, NULL, "%s: an instant such as 2026-11-23T12:04:11Z", name);
+    return false;
+}
+
+static bool read_series(struct plane *plane, struct request *request, struct series *series)
+{
+    const char *name = request_query(request, "metric");
+    int metric = name ? metric_of(name) : -1;
+    if (metric < 0) {
+        size_t count;
+        const char *const *names = metric_names(&count);
+        const char *nearest = name ? text_nearest(name, names, count) : NULL;
+        server_problem(request, 400, NULL, "metric: %s%s%s%s", name ? "no such metric" : "which one?",
+                       nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+        return false;
+    }
+    series->metric = (enum metric)metric;
+    if (!read_instant(request, "to", plane->now, &series->to) ||
+        !read_instant(request, "from", series->to - MINUTE, &series->from))
+        return false;
+    const char *step = request_query(request, "step");
+    if (step && *step && (!text_parse_duration(step, &series->step_ns) || series->step_ns <= 0)) {
+        server_problem(request, 400, NULL, "step: a duration such as 10s");
+        return false;
+    }
+    return true;
+}
+
+void api_node_metrics(struct plane *plane, struct request *request, const char *name)
+{
+    struct node *node = api_node(plane, request, name);
+    struct series series = {.points = NULL};
+    if (!node || !read_series(plane, request, &series))
+        return;
+    series.points = json_array();
+    if (!collect(plane, node, &series)) {
+        json_decref(series.points);
+        api_unreadable(plane, request);
+        return;
+    }
+    json_t *answer = json_object();
+    json_object_set_new(answer, "node", json_of_text(node->name));
+    json_object_set_new(answer, "metric", json_string(metric_name(series.metric)));
+    json_object_set_new(answer, "unit", json_string(metric_unit_name(metric_infos[series.metric].unit)));
+    json_object_set_new(answer, "points", series.points);
+    api_answer(request, 200, answer);
+}

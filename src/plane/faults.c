@@ -1,0 +1,130 @@
+#include "plane/faults.h"
+
+#include "base/text.h"
+
+#include <math.h>
+#include <string.h>
+
+void faults_init(struct faults *faults, uint64_t next_id)
+{
+    faults->count = 0;
+    faults->next_id = next_id;
+}
+
+struct fault_row *faults_ask(struct faults *faults, enum fault_kind kind, uint32_t node, double intensity,
+                             duration lease_ns, instant now)
+{
+    if (faults->count == FAULTS_MAX)
+        return NULL;
+    struct fault_row *row = &faults->row[faults->count++];
+    *row = (struct fault_row){.id = faults->next_id++,
+                              .node = node,
+                              .kind = (uint8_t)kind,
+                              .state = FAULT_ASKED,
+                              .effect = EFFECT_WAITING,
+                              .intensity = intensity,
+                              .before = NAN,
+                              .after = NAN,
+                              .lease_ns = lease_ns,
+                              .asked_at = now,
+                              .injected_at = INSTANT_NONE,
+                              .ended_at = INSTANT_NONE};
+    return row;
+}
+
+struct fault_row *faults_find(struct faults *faults, uint64_t id)
+{
+    for (uint32_t i = 0; i < faults->count; i++)
+        if (faults->row[i].id == id)
+            return &faults->row[i];
+    return NULL;
+}
+
+static bool is_over(const struct fault_row *row)
+{
+    return row->state == FAULT_ENDED || row->state == FAULT_FAILED;
+}
+
+const struct fault_row *faults_same(const struct faults *faults, enum fault_kind kind, uint32_t node)
+{
+    for (uint32_t i = 0; i < faults->count; i++) {
+        const struct fault_row *row = &faults->row[i];
+        if (row->kind == kind && row->node == node && !is_over(row) && !fault_is_clearing(row))
+            return row;
+    }
+    return NULL;
+}
+
+bool fault_is_clearing(const struct fault_row *row)
+{
+    return row->state == FAULT_ACTIVE && strcmp(row->reason, "cleared") == 0;
+}
+
+bool fault_is_wanted(const struct fault_row *row, instant now)
+{
+    return !is_over(row) && !fault_is_clearing(row) && now < row->asked_at + row->lease_ns;
+}
+
+static void end(struct fault_row *row, const char *reason, instant now)
+{
+    row->state = FAULT_ENDED;
+    row->ended_at = now;
+    text_copy(row->reason, sizeof(row->reason), reason);
+}
+
+void fault_clear(struct fault_row *row, instant now)
+{
+    text_copy(row->reason, sizeof(row->reason), "cleared");
+    /* The lease is cut short too, so that a node that went silent does not keep it on the board for long. */
+    row->lease_ns = now - row->asked_at;
+    if (row->state == FAULT_ASKED)
+        end(row, "cleared", now);
+}
+
+bool fault_tell(struct fault_row *row, const struct fault_told *told, instant now)
+{
+    struct fault_row before = *row;
+    if (is_over(row))
+        return false;
+    if (told->effect >= 0)
+        row->effect = (uint8_t)told->effect;
+    if (!isnan(told->before))
+        row->before = told->before;
+    if (!isnan(told->after))
+        row->after = told->after;
+    if (row->injected_at == INSTANT_NONE && told->state != FAULT_FAILED)
+        row->injected_at = now - told->age_ns > row->asked_at ? now - told->age_ns : row->asked_at;
+    if (told->state == FAULT_ACTIVE && row->state == FAULT_ASKED)
+        row->state = FAULT_ACTIVE;
+    if (told->state == FAULT_ENDED)
+        end(row, told->reason ? told->reason : fault_is_clearing(row) ? "cleared" : "expired", now);
+    if (told->state == FAULT_FAILED) {
+        end(row, told->reason ? told->reason : "the node could not inject it", now);
+        row->state = FAULT_FAILED;
+    }
+    bool told_anew =
+        before.state != row->state || before.effect != row->effect || before.injected_at != row->injected_at;
+    return told_anew;
+}
+
+struct fault_row *faults_expire(struct faults *faults, instant now)
+{
+    for (uint32_t i = 0; i < faults->count; i++) {
+        struct fault_row *row = &faults->row[i];
+        if (is_over(row) || now < row->asked_at + row->lease_ns + FAULT_SILENCE_S * SECOND)
+            continue;
+        end(row, fault_is_clearing(row) ? "cleared" : "expired", now);
+        return row;
+    }
+    return NULL;
+}
+
+void faults_sweep(struct faults *faults)
+{
+    for (uint32_t i = 0; i < faults->count;) {
+        if (is_over(&faults->row[i]))
+            faults->row[i] = faults->row[--faults->count];
+        else
+            i++;
+    }
+}

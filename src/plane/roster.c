@@ -1,0 +1,229 @@
+#include "plane/roster.h"
+
+#include "base/check.h"
+#include "base/text.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+void roster_init(struct roster *roster, uint32_t capacity)
+{
+    uint32_t slots = 16;
+    while (slots < 2 * capacity)
+        slots *= 2;
+    *roster = (struct roster){.capacity = capacity, .slot_count = slots};
+    roster->nodes = calloc(capacity, sizeof(roster->nodes[0]));
+    roster->slots = calloc(slots, sizeof(roster->slots[0]));
+    CHECK(roster->nodes && roster->slots);
+}
+
+void roster_fini(struct roster *roster)
+{
+    for (uint32_t i = 0; i < roster->count; i++) {
+        free(roster->nodes[i]->recent);
+        free(roster->nodes[i]->orders);
+        free(roster->nodes[i]);
+    }
+    free(roster->nodes);
+    free(roster->slots);
+    *roster = (struct roster){0};
+}
+
+/* FNV-1a, 64 bits (Fowler, Noll, Vo). Names are short and come from our own nodes. */
+static uint64_t hash(const char *name)
+{
+    uint64_t h = 14695981039346656037u;
+    for (; *name; name++)
+        h = (h ^ (unsigned char)*name) * 1099511628211u;
+    return h ^ h >> 29;
+}
+
+/* The slot that holds `name`, or the free one where it belongs. At most half of the slots are taken. */
+static uint32_t *find_slot(const struct roster *roster, const char *name)
+{
+    uint32_t mask = roster->slot_count - 1;
+    uint32_t i = (uint32_t)hash(name) & mask;
+    while (roster->slots[i] && strcmp(roster->nodes[roster->slots[i] - 1]->name, name) != 0)
+        i = (i + 1) & mask;
+    return &roster->slots[i];
+}
+
+struct node *roster_find(const struct roster *roster, const char *name)
+{
+    uint32_t number = *find_slot(roster, name);
+    return number ? roster->nodes[number - 1] : NULL;
+}
+
+struct node *roster_node(const struct roster *roster, uint32_t number)
+{
+    CHECK(number < roster->count);
+    return roster->nodes[number];
+}
+
+struct node *roster_enrol(struct roster *roster, const char *name)
+{
+    uint32_t *slot = find_slot(roster, name);
+    if (*slot)
+        return roster->nodes[*slot - 1];
+    if (roster->count == roster->capacity)
+        return NULL;
+    struct node *node = calloc(1, sizeof(*node));
+    if (!node)
+        return NULL;
+    CHECK(text_copy(node->name, sizeof(node->name), name));
+    node->number = roster->count;
+    node->seen_at = INSTANT_NONE;
+    node->changed = true;
+    roster->nodes[roster->count++] = node;
+    *slot = roster->count;
+    return node;
+}
+
+const char *roster_nearest(const struct roster *roster, const char *misspelt)
+{
+    const char *names[1000];
+    size_t count = roster->count < COUNT_OF(names) ? roster->count : COUNT_OF(names);
+    for (size_t i = 0; i < count; i++)
+        names[i] = roster->nodes[i]->name;
+    return text_nearest(misspelt, names, count);
+}
+
+void roster_row(const struct roster *roster, const struct node *node, struct node_row *row)
+{
+    *row = (struct node_row){.calls_count = node->calls_count,
+                             .number = node->number,
+                             .boot = node->boot,
+                             .sequence = node->boot == node->stored_boot ? node->stored_sequence : 0,
+                             .interval_ns = node->interval_ns,
+                             .seen_at = node->seen_at,
+                             .gone = node->gone};
+    text_copy(row->name, sizeof(row->name), node->name);
+    text_copy(row->role, sizeof(row->role), node->role);
+    text_copy(row->zone, sizeof(row->zone), node->zone);
+    text_copy(row->address, sizeof(row->address), node->address);
+    for (uint32_t i = 0; i < node->calls_count; i++)
+        text_copy(row->calls[i], sizeof(row->calls[i]), roster_node(roster, node->calls[i])->name);
+}
+
+struct node *roster_restore(struct roster *roster, const struct node_row *row)
+{
+    if (roster_find(roster, row->name) || row->number != roster->count)
+        return NULL; /* not a database of ours: numbers are dense and names are unique there */
+    struct node *node = roster_enrol(roster, row->name);
+    if (!node)
+        return NULL;
+    text_copy(node->role, sizeof(node->role), row->role);
+    text_copy(node->zone, sizeof(node->zone), row->zone);
+    text_copy(node->address, sizeof(node->address), row->address);
+    node->boot = row->boot;
+    node->stored_boot = row->boot;
+    node->sequence = node->stored_sequence = row->sequence;
+    node->interval_ns = row->interval_ns;
+    node->seen_at = row->seen_at;
+    node->gone = row->gone;
+    node->changed = false;
+    return node;
+}
+
+void roster_hello(const struct node *node, struct hello *hello)
+{
+    *hello = (struct hello){
+        .boot = node->boot, .interval_ns = node->interval_ns, .calls_count = node->calls_count};
+    text_copy(hello->name, sizeof(hello->name), node->name);
+    memcpy(hello->calls, node->calls, sizeof(hello->calls));
+}
+
+void node_remember(struct node *node, instant at, const struct report *report)
+{
+    if (!node->recent)
+        node->recent = calloc(1, sizeof(*node->recent));
+    if (!node->recent)
+        return; /* the store still has them */
+    struct recent_samples *samples = &node->recent->ring[node->recent->count++ % RECENT_MAX];
+    *samples = (struct recent_samples){.at = at, .present = report->present};
+    memcpy(samples->value, report->value, sizeof(samples->value));
+}
+
+const struct recent_samples *node_newest(const struct node *node)
+{
+    if (!node->recent || node->recent->count == 0)
+        return NULL;
+    return &node->recent->ring[(node->recent->count - 1) % RECENT_MAX];
+}
+
+void node_settle(struct node *node, uint64_t durable)
+{
+    for (int i = 0; i < 2; i++) {
+        struct handed *handed = &node->handed[i];
+        if (handed->ticket && handed->ticket <= durable) {
+            if (handed->boot != node->stored_boot || handed->sequence > node->stored_sequence) {
+                node->stored_boot = handed->boot;
+                node->stored_sequence = handed->sequence;
+            }
+            handed->ticket = 0;
+        }
+    }
+    if (!node->handed[0].ticket && node->handed[1].ticket) {
+        node->handed[0] = node->handed[1];
+        node->handed[1].ticket = 0;
+    }
+}
+
+/* Two are enough: the older one is kept until it is durable, the newer one covers all that came after it. */
+void node_handed(struct node *node, uint64_t boot, uint64_t sequence, uint64_t ticket, uint64_t durable)
+{
+    node_settle(node, durable);
+    node->handed[node->handed[0].ticket ? 1 : 0] =
+        (struct handed){.boot = boot, .sequence = sequence, .ticket = ticket};
+}
+
+void node_unhand(struct node *node)
+{
+    node->handed[0].ticket = node->handed[1].ticket = 0;
+}
+
+struct order *node_find_order(const struct node *node, uint64_t command)
+{
+    for (int i = 0; command != 0 && node->orders && i < ORDERS_MAX; i++)
+        if (node->orders->slot[i].command.id == command)
+            return &node->orders->slot[i];
+    return NULL;
+}
+
+struct order *node_order(struct node *node, const struct command *command)
+{
+    struct order *order = node_find_order(node, command->id);
+    if (!order) {
+        if (!node->orders)
+            node->orders = calloc(1, sizeof(*node->orders));
+        CHECK(node->orders);
+        order = &node->orders->slot[0];
+        for (int i = 1; i < ORDERS_MAX; i++) {
+            struct order *other = &node->orders->slot[i];
+            bool other_ended = other->command.outcome != OUTCOME_NONE;
+            bool ended = order->command.outcome != OUTCOME_NONE;
+            if (order->command.id == 0)
+                break;
+            if (other->command.id == 0 || (other_ended && !ended) ||
+                (other_ended == ended && other->command.id < order->command.id))
+                order = other;
+        }
+    }
+    *order = (struct order){.command = *command, .took_s = NAN};
+    return order;
+}
+
+bool order_is_waiting(const struct order *order, instant now)
+{
+    return order->command.id != 0 && order->visible && order->command.outcome == OUTCOME_NONE &&
+           now < order->command.expires_at;
+}
+
+bool node_has_orders(const struct node *node, instant now)
+{
+    for (int i = 0; node->orders && i < ORDERS_MAX; i++)
+        if (order_is_waiting(&node->orders->slot[i], now))
+            return true;
+    return false;
+}
