@@ -302,14 +302,14 @@ static void test_silence_is_told_and_never_acted_on(void **state)
     story_expect(s, "");
     story_wait(s, 30);
     story_expect(s, "8.0 DETECT    web-1     no report for 5 s  incident 1\n"
-                    "8.0 PEOPLE    web-1     told to people  incident 1\n");
+                    "8.0 PEOPLE    web-1     told to people: no report for 5 s  incident 1\n");
     assert_int_equal(core_node_health(s->core, web), HEALTH_SILENT);
     story_reports(s, 31, 36, web, WELL);
     story_saw(s, "RESOLVED  web-1     well again without an action of ours");
     story_free(&s);
 }
 
-static void test_goodbye_leaves_the_fleet_and_closes_what_is_open(void **state)
+static void test_goodbye_leaves_the_fleet_and_what_is_open_to_people(void **state)
 {
     (void)state;
     struct story *s = story_new(CPU_POLICY);
@@ -319,7 +319,7 @@ static void test_goodbye_leaves_the_fleet_and_closes_what_is_open(void **state)
     struct event bye = {.kind = EVENT_GOODBYE, .node = web};
     story_forget(s);
     story_event(s, 5, &bye);
-    story_expect(s, "5.0 RESOLVED  web-1     closed: nobody watches this any more  incident 1\n");
+    story_expect(s, "5.0 PEOPLE    web-1     its node has left; it was not healed  incident 1\n");
     assert_int_equal(core_fleet(s->core), 0);
     assert_int_equal(core_unhealthy(s->core), 0);
     story_wait(s, 100);
@@ -738,7 +738,7 @@ static void test_a_detector_that_is_gone_closes_its_incident(void **state)
     story_forget(s);
     story_policy(s, 5,
                  "version: 1\ndetectors:\n  - {name: other, when: error_ratio > 0.5, do: page_human}\n");
-    story_expect(s, "5.0 RESOLVED  web-1     closed: nobody watches this any more  incident 1\n");
+    story_expect(s, "5.0 RESOLVED  web-1     closed: the policy does not watch for it any more  incident 1\n");
     story_reports(s, 6, 10, web, ILL);
     story_expect(s, "");
     story_free(&s);
@@ -755,7 +755,7 @@ static void test_a_detector_that_goes_while_its_command_runs(void **state)
     story_end(s, 6, web, OUTCOME_FAILED, true);
     story_report(s, 7, web, ILL);
     story_wait(s, 100);
-    story_saw(s, "closed: nobody watches this any more");
+    story_saw(s, "closed: the policy does not watch for it any more");
     assert_int_equal(core_disrupted(s->core), 0);
     story_free(&s);
 }
@@ -973,7 +973,7 @@ int main(void)
         cmocka_unit_test(test_a_command_that_never_began_is_tried_again),
         cmocka_unit_test(test_a_command_that_failed_midway_takes_the_next_rung),
         cmocka_unit_test(test_silence_is_told_and_never_acted_on),
-        cmocka_unit_test(test_goodbye_leaves_the_fleet_and_closes_what_is_open),
+        cmocka_unit_test(test_goodbye_leaves_the_fleet_and_what_is_open_to_people),
         cmocka_unit_test(test_budget_lets_one_of_three_be_disrupted),
         cmocka_unit_test(test_cooldown_counts_from_the_end),
         cmocka_unit_test(test_attempts_used_up_are_told_to_people),

@@ -61,9 +61,9 @@ enum truth detect_conditions(const struct condition *conditions, uint32_t count,
     return truth;
 }
 
-/* Node agents sample on timers of their own, a few milliseconds early or late; without an allowance a run of exactly
- * `for` would miss by one of them and wait a whole interval more. An eighth of an interval is far above that jitter and
- * far below a sample. */
+/* Node agents sample on timers of their own, a few milliseconds early or late; without an allowance a run of
+ * exactly `for` would miss by one of them and wait a whole interval more. An eighth of an interval is far
+ * above that jitter and far below a sample. */
 bool detect_lasted(const struct node *node, instant since, instant at, duration wanted)
 {
     return at - since + node->interval_ns / 8 >= wanted;

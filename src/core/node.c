@@ -318,12 +318,34 @@ static void walk_finding(struct core *core, uint32_t number, uint32_t detector, 
     }
 }
 
-/* An incident whose finding is gone: by itself, by people, or because nobody watches it any more. */
+/* The node has left: what is not healed by now stays with people, and is never called resolved. */
+static void walk_left(struct core *core, uint32_t slot, struct effects *out)
+{
+    struct incident *incident = &slot_of(core, slot)->incident;
+    if (incident->state == INCIDENT_ACTING) {
+        return; /* its end or its answer-by is awaited */
+    }
+    if (incident->state == INCIDENT_VERIFYING) {
+        incident->verdict = VERDICT_INCONCLUSIVE;
+        act_release(core, slot);
+    }
+    if (incident_is_active(incident)) {
+        plan_close(core, slot, INCIDENT_ESCALATED, WHY_UNWATCHED, out);
+    } else {
+        plan_release(core, slot);
+    }
+}
+
+/* An incident whose finding is gone: by itself, by people, or because the policy does not watch for it any
+ * more. */
 static void walk_quiet(struct core *core, uint32_t slot, struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
-    const struct node *node = node_of(core, incident->node);
-    bool unwatched = incident->detector == NO_INDEX || node->flags & NODE_GONE;
+    bool unwatched = incident->detector == NO_INDEX;
+    if (node_of(core, incident->node)->flags & NODE_GONE) {
+        walk_left(core, slot, out);
+        return;
+    }
     switch ((enum incident_state)incident->state) {
     case INCIDENT_OPEN:
     case INCIDENT_PLANNED:

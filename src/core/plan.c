@@ -134,7 +134,9 @@ void plan_close(struct core *core, uint32_t slot, enum incident_state state, enu
     incident->closed_at = core->now;
     incident->block = BLOCK_NONE;
     effects_add_incident(core, out, EFFECT_RECORD, incident);
-    if (state == INCIDENT_ESCALATED) {
+    if (state == INCIDENT_ESCALATED && why == WHY_UNWATCHED) {
+        plan_release(core, slot); /* nothing will ever be heard of it again */
+    } else if (state == INCIDENT_ESCALATED) {
         effects_add_incident(core, out, EFFECT_NOTIFY, incident);
         heap_set(heap_of(core), heap_item_of_slot(core, slot), INSTANT_NEVER);
     } else if (incident->verdict == VERDICT_EFFECTIVE && why == WHY_HEALTHY) {
@@ -188,13 +190,16 @@ static bool callee_explains(const struct core *core, uint32_t number)
     return false;
 }
 
-/* A finding with a local cause on the same node explains what users see of it. */
+/* What users see of a node is explained by a finding with a local cause on it, and by what is being done
+ * about one. */
 static bool neighbour_explains(const struct core *core, const struct incident *incident)
 {
     const struct node *node = node_of(core, incident->node);
     for (uint32_t s = node->first_incident; s != NO_INDEX; s = slot_of(core, s)->next) {
         const struct incident *other = &slot_of(core, s)->incident;
-        if (other->id != incident->id && other->local_cause && other->state != INCIDENT_RESOLVED) {
+        bool in_work = other->state == INCIDENT_ACTING || other->state == INCIDENT_VERIFYING;
+        if (other->id != incident->id &&
+            (in_work || (other->local_cause && other->state != INCIDENT_RESOLVED))) {
             return true;
         }
     }

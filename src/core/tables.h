@@ -85,7 +85,7 @@
     X(GRACE, "grace", "the control plane itself was away; waiting for fresh reports")                        \
     X(CLEARING, "clearing", "its newest samples look well again")                                            \
     X(EXPLAINED, "explained", "what it calls, or another finding here, explains it")                         \
-    X(HOLD, "hold", "waiting for news from what it calls")                                                   \
+    X(HOLD, "hold", "waiting for a cause to show, here or in what it calls")                                 \
     X(PLANNER, "planner", "waiting for the planner's proposal")                                              \
     X(UNCORROBORATED, "uncorroborated", "one metric alone; a second witness is missing")                     \
     X(DRY_RUN, "dry_run", "the policy only watches")                                                         \

@@ -107,17 +107,15 @@ static void say_finding(struct text *text, const struct core *core, const struct
     }
 }
 
-static void say_seen(struct text *text, const struct incident *i, bool after)
+static void say_seen(struct text *text, const struct incident *i)
 {
     for (uint32_t k = 0; k < i->evidence_count; k++) {
         const struct evidence *e = &i->evidence[k];
         enum metric metric = (enum metric)e->condition.metric;
         text_addf(text, "%s%s ", k == 0 ? "" : ", ", metric_infos[metric].short_name);
         trace_value(text, metric, e->before);
-        if (after) {
-            text_add(text, " -> ");
-            trace_value(text, metric, e->after);
-        }
+        text_add(text, " -> ");
+        trace_value(text, metric, e->after);
     }
 }
 
@@ -147,7 +145,7 @@ static void say_plan(struct text *text, const struct incident *i)
     }
 }
 
-static void say_escalation(struct text *text, const struct incident *i)
+static void say_escalation(struct text *text, const struct core *core, const struct incident *i)
 {
     switch ((enum why)i->why) {
     case WHY_PAGE:
@@ -165,6 +163,9 @@ static void say_escalation(struct text *text, const struct incident *i)
     case WHY_WORSE:
         text_add(text, "harmed: something else got worse since; no further action");
         return;
+    case WHY_UNWATCHED:
+        text_add(text, "its node has left; it was not healed");
+        return;
     case WHY_GAVE_UP:
         text_add(text, "gave up: this node has used up its attempts");
         return;
@@ -172,9 +173,9 @@ static void say_escalation(struct text *text, const struct incident *i)
         text_add(text, why_name((enum why)i->why));
         return;
     }
-    if (i->attempts == 0 && i->evidence_count > 0) {
+    if (i->attempts == 0) {
         text_add(text, ": ");
-        say_seen(text, i, false);
+        say_finding(text, core, i);
     }
 }
 
@@ -183,13 +184,13 @@ static void say_resolution(struct text *text, const struct incident *i)
     switch ((enum why)i->why) {
     case WHY_HEALTHY:
         text_addf(text, "%s: ", verdict_name((enum verdict)i->verdict));
-        say_seen(text, i, true);
+        say_seen(text, i);
         text_add(text, i->verdict == VERDICT_EFFECTIVE
                            ? "; nothing else got worse"
                            : "; well again, but nobody said that the command was carried out");
         break;
     case WHY_UNWATCHED:
-        text_add(text, "closed: nobody watches this any more");
+        text_add(text, "closed: the policy does not watch for it any more");
         break;
     default:
         text_add(text, i->attempts > 0 ? "well again" : "well again without an action of ours");
@@ -223,7 +224,7 @@ static void say_record(struct text *text, const struct core *core, const struct 
         say_resolution(text, i);
         break;
     case INCIDENT_ESCALATED:
-        say_escalation(text, i);
+        say_escalation(text, core, i);
         break;
     case INCIDENT_STATE_COUNT:
     default:
@@ -252,7 +253,7 @@ static void say_ended(struct text *text, const struct command *c)
 static void say_notice(struct text *text, const struct core *core, const struct incident *i)
 {
     if (i->state == INCIDENT_ESCALATED) {
-        say_escalation(text, i);
+        say_escalation(text, core, i);
         return;
     }
     say_finding(text, core, i);

@@ -1,0 +1,51 @@
+/* A fleet: the processes of one running lab, that is a control plane and one node agent per node.
+ *
+ * Each is this same binary under another verb. All of them end when we end, in whatever way: the kernel kills
+ * them if we are killed. What they write lies beside the database: for lab/homeostat.db the folders
+ * lab/nodes/NAME and the logs lab/NAME.log, for another one such as lab/demo.db lab/demo-nodes/NAME and
+ * lab/demo-NAME.log. */
+#ifndef CLI_FLEET_H
+#define CLI_FLEET_H
+
+#include "base/units.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct lab;
+struct fleet;
+
+struct fleet_options {
+    const struct lab *lab;   /* who is in it and who calls whom */
+    const char *database;    /* its folder must be there */
+    const char *policy_path; /* NULL: the newest of the database, else the built-in default */
+    int port;                /* of the control plane; 0: the kernel chooses */
+    bool any_port;           /* take another one if it is taken */
+    duration interval_ns;    /* between reports */
+};
+
+/* Starts everything and returns once the control plane answers. NULL and a sentence in `error` otherwise, and
+ * nothing is left running. The sockets of all users' ports are bound here and inherited, so nobody races for
+ * a port. */
+struct fleet *fleet_start(const struct fleet_options *options, char *error, size_t error_size);
+
+int fleet_port(const struct fleet *fleet);
+size_t fleet_size(const struct fleet *fleet); /* nodes */
+const char *fleet_node(const struct fleet *fleet, size_t index);
+
+/* Where users find a node's service on 127.0.0.1. */
+int fleet_users_port(const struct fleet *fleet, size_t index);
+
+/* Has one of the processes ended by itself? Tells each end once; `error` gets which, and the end of its log.
+ */
+enum fleet_news { FLEET_IS_WELL, FLEET_NODE_ENDED, FLEET_PLANE_ENDED };
+enum fleet_news fleet_look(struct fleet *fleet, char *error, size_t error_size);
+
+/* Node agents first, so that they can say goodbye, then the control plane; who has not ended three seconds
+ * after being asked is killed. Returns when all are gone. Forgets the owner's variable. */
+void fleet_stop(struct fleet **fleet);
+
+/* Where the log and the folder of `name` lie for this database, see above. */
+bool fleet_path(char *out, size_t size, const char *database, const char *kind_and_name);
+
+#endif

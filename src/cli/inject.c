@@ -1,0 +1,257 @@
+/* Faults on demand: inject one, list them, clear them. */
+#include "cli/cli.h"
+#include "cli/show.h"
+#include "cli/source.h"
+
+#include "base/text.h"
+#include "core/core.h"
+#include "core/trace.h"
+#include "core/vocabulary.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *intensity_text(const struct fault_info *info, double intensity, char out[32])
+{
+    struct text text = text_over(out, 32);
+    if (info->unit == UNIT_RATIO)
+        text_addf(&text, "%.0f %%", intensity * 100);
+    else if (info->unit == UNIT_SECONDS)
+        text_duration(&text, duration_from_seconds(intensity));
+    else
+        text_add(&text, "-");
+    return out;
+}
+
+static const char *cures_text(const struct fault_info *info, char out[128])
+{
+    struct text text = text_over(out, 128);
+    for (int remedy = 0; remedy < REMEDY_COUNT; remedy++) {
+        if (info->cures & (1u << remedy))
+            text_addf(&text, "%s%s", text.length ? ", " : "", remedy_name((enum remedy)remedy));
+    }
+    return out;
+}
+
+static json_t *kinds_json(void)
+{
+    json_t *kinds = json_array();
+    for (int kind = 0; kind < FAULT_COUNT; kind++) {
+        const struct fault_info *info = &fault_infos[kind];
+        json_t *cures = json_array();
+        for (int remedy = 0; remedy < REMEDY_COUNT; remedy++) {
+            if (info->cures & (1u << remedy))
+                json_array_append_new(cures, json_string(remedy_name((enum remedy)remedy)));
+        }
+        json_array_append_new(kinds,
+                              json_pack("{s:s, s:s, s:f, s:f, s:f, s:s, s:o, s:s}", "kind", info->name,
+                                        "unit", metric_unit_name(info->unit), "intensity", info->intensity,
+                                        "least", info->least, "most", info->most, "metric",
+                                        metric_name(info->metric), "cures", cures, "text", info->sentence));
+    }
+    return json_pack("{s:o}", "kinds", kinds);
+}
+
+static void print_kinds(void)
+{
+    static const char *const titles[] = {"kind", ">intensity", "cured by", "what it does"};
+    struct table *table = table_new(titles, 4);
+    for (int kind = 0; kind < FAULT_COUNT; kind++) {
+        const struct fault_info *info = &fault_infos[kind];
+        char intensity[32], cures[128];
+        table_cell(table, INK_BOLD, "%s", info->name);
+        table_cell(table, INK_PLAIN, "%s", intensity_text(info, info->intensity, intensity));
+        table_cell(table, INK_PLAIN, "%s", cures_text(info, cures));
+        table_cell(table, INK_PLAIN, "%s", info->sentence);
+    }
+    table_print(&table, stdout, 2);
+}
+
+static int unknown_kind(const char *given)
+{
+    size_t count;
+    const char *const *names = fault_kind_names(&count);
+    const char *near = text_nearest(given, names, count);
+    if (near)
+        return fail(EXIT_USAGE, "inject: no fault is called '%s'; did you mean '%s'?", given, near);
+    return fail(EXIT_USAGE, "inject: no fault is called '%s'; '%s inject --list' names them", given,
+                program_name());
+}
+
+static int list_kinds(bool json)
+{
+    if (!json) {
+        print_kinds();
+        return EXIT_DONE;
+    }
+    json_t *kinds = kinds_json();
+    print_json(kinds);
+    json_decref(kinds);
+    return EXIT_DONE;
+}
+
+static void print_injected(const json_t *fault)
+{
+    char intensity[32];
+    const char *kind = member_text(fault, "kind");
+    int index = fault_kind_of(kind);
+    printf("  fault %lld: %s on %s", member_whole(fault, "id"), kind, member_text(fault, "node"));
+    if (index >= 0 && fault_infos[index].unit != UNIT_NONE)
+        printf(", %s", intensity_text(&fault_infos[index], member_number(fault, "intensity"), intensity));
+    if (index >= 0)
+        printf(": %s", fault_infos[index].sentence);
+    printf("\n  '%s nodes' shows it bite, '%s incidents' what is done, '%s clear %lld' ends it\n",
+           program_name(), program_name(), program_name(), member_whole(fault, "id"));
+}
+
+int verb_inject(const struct verb *verb, int argc, char **argv)
+{
+    struct source source = {0};
+    double intensity = (double)NAN;
+    duration lease = 0;
+    bool list = false, json = false;
+    const struct flag flags[] = {
+        {"intensity", 'i', FLAG_NUMBER, &intensity, "X", "how hard, in the unit of its kind (see --list)"},
+        {"lease", 'l', FLAG_DURATION, &lease, "TIME", "it ends by itself after this (60s)"},
+        {"list", 0, FLAG_YES, &list, NULL, "name the kinds of faults and what cures them"},
+        {"json", 0, FLAG_YES, &json, NULL, "the API's JSON as it is"},
+        SOURCE_URL_FLAG(&source),
+        {0}};
+    int count;
+    int code = flags_read(verb, flags, argc, argv, 0, 2, &count);
+    if (code >= 0)
+        return code;
+    if (list)
+        return list_kinds(json);
+    if (count != 2)
+        return fail(EXIT_USAGE, "inject: it is '%s inject KIND NODE'; '%s inject --list' names the kinds",
+                    program_name(), program_name());
+    int kind = fault_kind_of(argv[1]);
+    if (kind < 0)
+        return unknown_kind(argv[1]);
+    if (!text_is_name(argv[2], NODE_NAME_SIZE - 1))
+        return fail(EXIT_USAGE, "inject: '%s' cannot be the name of a node", argv[2]);
+    const struct fault_info *info = &fault_infos[kind];
+    if (intensity < info->least || intensity > info->most)
+        return fail(EXIT_USAGE, "inject: the intensity of %s lies between %g and %g", info->name, info->least,
+                    info->most);
+    json_t *order = json_pack("{s:s, s:s}", "kind", argv[1], "node", argv[2]);
+    if (!isnan(intensity))
+        json_object_set_new(order, "intensity", json_real(intensity));
+    if (lease > 0)
+        json_object_set_new(order, "lease_s", json_real(duration_seconds(lease)));
+    char *body = json_dumps(order, JSON_COMPACT);
+    json_t *fault = NULL;
+    code = source_call(&source, "POST", "/v1/faults", NULL, body, &fault);
+    if (code == EXIT_DONE && json)
+        print_json(fault);
+    else if (code == EXIT_DONE)
+        print_injected(fault);
+    json_decref(fault);
+    json_decref(order);
+    free(body);
+    return code;
+}
+
+/* "cpu_utilization 3 % -> 97 %", or what is known so far. */
+static void effect_cell(struct table *table, const json_t *fault)
+{
+    char before[32], after[32];
+    const char *metric = member_text(fault, "metric");
+    const char *effect = member_text(fault, "effect");
+    if (strcmp(effect, "seen") == 0)
+        table_cell(table, INK_PLAIN, "%s %s → %s", metric,
+                   metric_text(metric, member_number(fault, "before"), before),
+                   metric_text(metric, member_number(fault, "after"), after));
+    else
+        table_cell(table, INK_DIM, "%s", *effect ? effect : "-");
+}
+
+static void print_faults(const json_t *faults)
+{
+    static const char *const titles[] = {">id",   "kind",  "node",   ">intensity",
+                                         "state", "since", "effect", "ended"};
+    struct table *table = table_new(titles, 8);
+    size_t index;
+    json_t *fault;
+    json_array_foreach(faults, index, fault)
+    {
+        char clock[16], intensity[32];
+        const char *kind = member_text(fault, "kind");
+        const char *state = member_text(fault, "state");
+        const char *reason = member_text(fault, "reason");
+        int number = fault_kind_of(kind);
+        bool is_on = json_is_string(json_object_get(fault, "injected_at"));
+        table_cell(table, INK_PLAIN, "%lld", member_whole(fault, "id"));
+        table_cell(table, INK_BOLD, "%s", kind);
+        table_cell(table, INK_PLAIN, "%s", member_text(fault, "node"));
+        table_cell(table, INK_PLAIN, "%s",
+                   number >= 0
+                       ? intensity_text(&fault_infos[number], member_number(fault, "intensity"), intensity)
+                       : "-");
+        table_cell(table, ink_of_word(state), "%s", state);
+        table_cell(table, INK_PLAIN, "%s", member_clock(fault, is_on ? "injected_at" : "asked_at", clock));
+        effect_cell(table, fault);
+        table_cell(table, INK_PLAIN, "%s%s%s", member_clock(fault, "ended_at", clock), *reason ? " " : "",
+                   reason);
+    }
+    table_print(&table, stdout, 2);
+}
+
+int verb_faults(const struct verb *verb, int argc, char **argv)
+{
+    struct source source = {0};
+    bool all = false, json = false;
+    const struct flag flags[] = {{"all", 'a', FLAG_YES, &all, NULL, "those that have ended too"},
+                                 {"json", 0, FLAG_YES, &json, NULL, "the API's JSON as it is"},
+                                 SOURCE_URL_FLAG(&source),
+                                 SOURCE_DB_FLAG(&source),
+                                 {0}};
+    int count;
+    int code = flags_read(verb, flags, argc, argv, 0, 0, &count);
+    if (code >= 0)
+        return code;
+    json_t *answer;
+    code = source_read(&source, &(struct question){.kind = ASK_FAULTS, .active = !all}, &answer);
+    if (code != EXIT_DONE)
+        return code;
+    const json_t *faults = json_object_get(answer, "faults");
+    if (json)
+        print_json(answer);
+    else if (json_array_size(faults) == 0)
+        printf("  no faults%s\n", all ? "" : " are on; --all shows those that were");
+    else
+        print_faults(faults);
+    json_decref(answer);
+    return EXIT_DONE;
+}
+
+int verb_clear(const struct verb *verb, int argc, char **argv)
+{
+    struct source source = {0};
+    bool json = false;
+    const struct flag flags[] = {
+        {"json", 0, FLAG_YES, &json, NULL, "the API's JSON as it is"}, SOURCE_URL_FLAG(&source), {0}};
+    int count;
+    char path[64] = "/v1/faults";
+    int code = flags_read(verb, flags, argc, argv, 0, 1, &count);
+    if (code >= 0)
+        return code;
+    unsigned long long id;
+    if (count == 1 && !parse_id(argv[1], &id))
+        return fail(EXIT_USAGE, "clear: '%s' is not the number of a fault; '%s faults' lists them", argv[1],
+                    program_name());
+    if (count == 1)
+        snprintf(path, sizeof path, "/v1/faults/%llu", id);
+    json_t *answer = NULL;
+    code = source_call(&source, "DELETE", path, NULL, NULL, &answer);
+    if (code == EXIT_DONE && json)
+        print_json(answer);
+    else if (code == EXIT_DONE) {
+        long long cleared = member_whole(answer, "cleared");
+        printf("  %lld fault%s cleared\n", cleared, cleared == 1 ? "" : "s");
+    }
+    json_decref(answer);
+    return code;
+}

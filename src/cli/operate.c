@@ -1,0 +1,102 @@
+/* What a person can say to a running control plane: approve, acknowledge, pause, resume, reset. */
+#include "cli/cli.h"
+#include "cli/show.h"
+#include "cli/source.h"
+
+#include "base/text.h"
+#include "core/vocabulary.h"
+
+#include <stdlib.h>
+
+static void print_incident(const json_t *incident)
+{
+    const char *state = member_text(incident, "state");
+    printf("  incident %lld (%s on %s) is %s%s%s%s\n", member_whole(incident, "id"),
+           member_text(incident, "finding"), member_text(incident, "node"),
+           ink_on(stdout, ink_of_word(state)), state, ink_off(stdout, ink_of_word(state)),
+           member_true(incident, "acknowledged") ? ", acknowledged" : "");
+}
+
+/* Says `word` about the incident in `operand`. `body` may be NULL. */
+static int say(const struct verb *verb, const struct source *source, const char *operand, const char *body,
+               bool json)
+{
+    unsigned long long id;
+    char path[64];
+    if (!parse_id(operand, &id))
+        return fail(EXIT_USAGE, "%s: '%s' is not the number of an incident", verb->name, operand);
+    snprintf(path, sizeof path, "/v1/incidents/%llu/%s", id, verb->name);
+    json_t *answer = NULL;
+    int code = source_call(source, "POST", path, NULL, body, &answer);
+    if (code == EXIT_DONE && json)
+        print_json(answer);
+    else if (code == EXIT_DONE)
+        print_incident(answer);
+    json_decref(answer);
+    return code;
+}
+
+static int complain_about_remedy(const char *remedy)
+{
+    size_t count;
+    const char *const *names = remedy_names(&count);
+    const char *near = text_nearest(remedy, names, count);
+    return fail(EXIT_USAGE, "approve: no remedy is called '%s'%s%s%s", remedy, near ? "; did you mean '" : "",
+                near ? near : "", near ? "'?" : "");
+}
+
+int verb_approve(const struct verb *verb, int argc, char **argv)
+{
+    struct source source = {0};
+    const char *remedy = NULL;
+    bool json = false;
+    const struct flag flags[] = {{"remedy", 0, FLAG_TEXT, &remedy, "NAME", "only if this is still the plan"},
+                                 {"json", 0, FLAG_YES, &json, NULL, "the incident as the API gives it"},
+                                 SOURCE_URL_FLAG(&source),
+                                 {0}};
+    int count;
+    char body[128] = "{}";
+    int code = flags_read(verb, flags, argc, argv, 1, 1, &count);
+    if (code >= 0)
+        return code;
+    if (remedy && remedy_of(remedy) < 0)
+        return complain_about_remedy(remedy);
+    if (remedy)
+        snprintf(body, sizeof body, "{\"remedy\":\"%s\"}", remedy);
+    return say(verb, &source, argv[1], body, json);
+}
+
+int verb_acknowledge(const struct verb *verb, int argc, char **argv)
+{
+    struct source source = {0};
+    bool json = false;
+    const struct flag flags[] = {{"json", 0, FLAG_YES, &json, NULL, "the incident as the API gives it"},
+                                 SOURCE_URL_FLAG(&source),
+                                 {0}};
+    int count;
+    int code = flags_read(verb, flags, argc, argv, 1, 1, &count);
+    return code >= 0 ? code : say(verb, &source, argv[1], "{}", json);
+}
+
+int verb_control(const struct verb *verb, int argc, char **argv)
+{
+    struct source source = {0};
+    bool json = false;
+    const struct flag flags[] = {
+        {"json", 0, FLAG_YES, &json, NULL, "the API's JSON as it is"}, SOURCE_URL_FLAG(&source), {0}};
+    int count;
+    int code = flags_read(verb, flags, argc, argv, 0, 0, &count);
+    if (code >= 0)
+        return code;
+    char path[32];
+    json_t *answer = NULL;
+    snprintf(path, sizeof path, "/v1/%s", verb->name);
+    code = source_call(&source, "POST", path, NULL, "{}", &answer);
+    if (code == EXIT_DONE && json)
+        print_json(answer);
+    else if (code == EXIT_DONE)
+        printf("  automation is %s, the breaker is %s\n", member_true(answer, "paused") ? "paused" : "on",
+               member_true(answer, "breaker_open") ? "open: a person must reset it" : "closed");
+    json_decref(answer);
+    return code;
+}

@@ -1,0 +1,157 @@
+#include "cli/source.h"
+
+#include "base/check.h"
+#include "base/text.h"
+#include "cli/show.h"
+#include "wire/client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PATH_SIZE = 512 };
+
+const char *source_url(const struct source *source)
+{
+    if (source->url)
+        return source->url;
+    const char *url = getenv("HOMEOSTAT_URL");
+    return url && *url ? url : "http://127.0.0.1:7070";
+}
+
+/* Status 0 and a sentence in `*body` when nobody answered. The caller frees `*body`. */
+static int call(const char *url, const char *method, const char *path, const char *content_type,
+                const char *body, char **answer)
+{
+    char host[256];
+    int port;
+    *answer = NULL;
+    if (!client_parse_url(url, host, sizeof host, &port)) {
+        CHECK(asprintf(answer, "'%s' is not like http://127.0.0.1:7070", url) >= 0);
+        return 0;
+    }
+    return client_call(host, port, method, path, content_type, body, body ? strlen(body) : 0, 10 * SECOND,
+                       answer);
+}
+
+/* The server's own words for a refusal: the detail of its problem, and the errors of a policy if there are
+ * some. */
+static int complain_about(int status, const char *body)
+{
+    json_t *problem = body ? json_loads(body, 0, NULL) : NULL;
+    const char *detail = member_text(problem, "detail");
+    if (*detail)
+        fail(EXIT_NOT_SO, "%s", detail);
+    else
+        fail(EXIT_NOT_SO, "the control plane answered %d %s", status, member_text(problem, "title"));
+    size_t index;
+    json_t *error;
+    json_array_foreach(json_object_get(problem, "errors"), index, error)
+    {
+        fprintf(stderr, "  line %lld, column %lld: %s\n", member_whole(error, "line"),
+                member_whole(error, "column"), member_text(error, "text"));
+    }
+    json_decref(problem);
+    return EXIT_NOT_SO;
+}
+
+static int take_answer(int status, const char *body, json_t **answer)
+{
+    if (status < 200 || status > 299)
+        return complain_about(status, body);
+    if (!answer)
+        return EXIT_DONE;
+    json_error_t error;
+    *answer = json_loads(body && *body ? body : "{}", 0, &error);
+    if (!*answer)
+        return fail(EXIT_ENVIRONMENT, "the control plane's answer is no JSON: %s", error.text);
+    return EXIT_DONE;
+}
+
+int source_call(const struct source *source, const char *method, const char *path, const char *content_type,
+                const char *body, json_t **answer)
+{
+    char *text;
+    const char *url = source_url(source);
+    int status = call(url, method, path, content_type, body, &text);
+    int code;
+    if (status == 0)
+        code = fail(EXIT_ENVIRONMENT, "no control plane answers at %s (%s); '%s up' starts one", url,
+                    text ? text : "no reason given", program_name());
+    else
+        code = take_answer(status, text, answer);
+    free(text);
+    return code;
+}
+
+/* `name` has passed text_is_name(), so nothing in it needs escaping. */
+static void question_path(const struct question *question, char path[PATH_SIZE])
+{
+    struct text text = text_over(path, PATH_SIZE);
+    switch (question->kind) {
+    case ASK_NODES:
+        text_add(&text, "/v1/nodes");
+        break;
+    case ASK_INCIDENTS:
+        text_addf(&text, "/v1/incidents?limit=%d", question->limit);
+        if (question->node)
+            text_addf(&text, "&node=%s", question->node);
+        if (question->state)
+            text_addf(&text, "&state=%s", question->state);
+        break;
+    case ASK_INCIDENT:
+        text_addf(&text, "/v1/incidents/%llu", (unsigned long long)question->id);
+        break;
+    case ASK_BLOCKED:
+        text_addf(&text, "/v1/blocked?limit=%d", question->limit);
+        break;
+    case ASK_FAULTS:
+        text_add(&text, question->active ? "/v1/faults?active=true" : "/v1/faults");
+        break;
+    }
+}
+
+static int read_database(const struct source *source, const struct question *question, const char *why,
+                         json_t **answer)
+{
+    char path[4096];
+    char error[512] = "";
+    if (source->db)
+        text_copy(path, sizeof path, source->db);
+    else if (!home_path(path, sizeof path, "lab/homeostat.db"))
+        return fail(EXIT_ENVIRONMENT, "HOMEOSTAT_HOME is too long");
+    int code = source_read_database(path, question, answer, error, sizeof error);
+    if (code == EXIT_ENVIRONMENT && why)
+        return fail(code, "%s, and the database cannot be read instead: %s", why, error);
+    if (code != EXIT_DONE)
+        return fail(code, "%s", error);
+    if (why)
+        fprintf(stderr, "%s; this is what %s has\n", why, path);
+    return EXIT_DONE;
+}
+
+int source_read(const struct source *source, const struct question *question, json_t **answer)
+{
+    char path[PATH_SIZE];
+    *answer = NULL;
+    if (source->db && !source->url)
+        return read_database(source, question, NULL, answer);
+    question_path(question, path);
+    const char *url = source_url(source);
+    char *text;
+    int status = call(url, "GET", path, NULL, NULL, &text);
+    int code;
+    if (status != 0) {
+        code = take_answer(status, text, answer);
+    } else if (source->url && !source->db) {
+        /* Who names a server wants that one; another lab's database would be a wrong answer. */
+        code = fail(EXIT_ENVIRONMENT, "no control plane answers at %s (%s)", url,
+                    text ? text : "no reason given");
+    } else {
+        char why[400];
+        snprintf(why, sizeof why, "no control plane answers at %s", url);
+        code = read_database(source, question, why, answer);
+    }
+    free(text);
+    return code;
+}

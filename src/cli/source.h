@@ -1,0 +1,60 @@
+/* Where a verb asks: the running control plane over its API or, for reading, the database file when none
+ * answers.
+ *
+ * Reading verbs get the same JSON either way, because both come from the same code (plane/shapes.h). When the
+ * database is read instead of a server, a line on stderr says so: what it tells is how things were, not how
+ * they are. */
+#ifndef CLI_SOURCE_H
+#define CLI_SOURCE_H
+
+#include "cli/cli.h"
+
+#include <jansson.h>
+#include <stdint.h>
+
+struct source {
+    const char *url; /* as given, or NULL: HOMEOSTAT_URL, else http://127.0.0.1:7070 */
+    const char *db;  /* as given, or NULL: lab/homeostat.db. Given without `url`: no server is asked at all */
+};
+
+/* The flags that every verb with a source has; for the tables of flags_read(). */
+#define SOURCE_URL_FLAG(source)                                                                              \
+    {                                                                                                        \
+        "url", 0, FLAG_TEXT, &(source)->url, "URL",                                                          \
+            "the control plane (HOMEOSTAT_URL, http://127.0.0.1:7070)"                                       \
+    }
+#define SOURCE_DB_FLAG(source)                                                                               \
+    {                                                                                                        \
+        "db", 0, FLAG_TEXT, &(source)->db, "FILE", "read this database instead of asking a control plane"    \
+    }
+
+enum question_kind { ASK_NODES, ASK_INCIDENTS, ASK_INCIDENT, ASK_BLOCKED, ASK_FAULTS };
+
+struct question {
+    enum question_kind kind;
+    uint64_t id;       /* ASK_INCIDENT */
+    int limit;         /* ASK_INCIDENTS, ASK_BLOCKED */
+    const char *node;  /* ASK_INCIDENTS; NULL: any */
+    const char *state; /* ASK_INCIDENTS; NULL: any */
+    bool active;       /* ASK_FAULTS */
+};
+
+/* Asks. On EXIT_DONE `*answer` is the caller's. Otherwise the complaint has been printed and the code says
+ * which. */
+int source_read(const struct source *source, const struct question *question, json_t **answer);
+
+/* Reads the answer from a database file alone, without a word on stderr. On failure a sentence is in `error`.
+ */
+int source_read_database(const char *path, const struct question *question, json_t **answer, char *error,
+                         size_t error_size);
+
+/* Calls the control plane, which must be there. EXIT_DONE: 2xx, and `*answer` (may be NULL) is the caller's.
+ * EXIT_NOT_SO: it said no, and its reason has been printed; EXIT_ENVIRONMENT: nobody answered. `content_type`
+ * may be NULL for JSON. */
+int source_call(const struct source *source, const char *method, const char *path, const char *content_type,
+                const char *body, json_t **answer);
+
+/* The URL that source_call() uses. */
+const char *source_url(const struct source *source);
+
+#endif

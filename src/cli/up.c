@@ -1,0 +1,258 @@
+/* up: a live lab, and one log of it with a column per node. */
+#include "cli/cli.h"
+#include "cli/fleet.h"
+#include "cli/show.h"
+#include "cli/watch.h"
+
+#include "base/check.h"
+#include "base/text.h"
+#include "scenario/lab.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    COLUMNS_MAX = 8, /* with more nodes a line names its node instead */
+    COLUMN_LEAST = 7 /* "healthy" */
+};
+
+struct up {
+    struct lab lab;
+    struct fleet *fleet;
+    char health[LAB_NODES_MAX][16];
+    bool changed; /* some health, since the last line of it */
+    bool verbose;
+};
+
+/* --- the log
+ * ------------------------------------------------------------------------------------------------ */
+
+static int column_width(const struct up *up)
+{
+    size_t width = COLUMN_LEAST;
+    for (uint32_t i = 0; i < up->lab.node_count; i++) {
+        if (strlen(up->lab.nodes[i].name) > width)
+            width = strlen(up->lab.nodes[i].name);
+    }
+    return (int)width;
+}
+
+static bool has_columns(const struct up *up)
+{
+    return up->lab.node_count <= COLUMNS_MAX;
+}
+
+static void print_time(instant at)
+{
+    char whole[32];
+    text_instant(whole, at);
+    printf("  %.10s  ", whole + 11);
+}
+
+static void print_head(const struct up *up)
+{
+    printf("  %-10s  ", "UTC");
+    for (uint32_t i = 0; has_columns(up) && i < up->lab.node_count; i++)
+        printf("%s%-*s%s  ", ink_on(stdout, INK_BOLD), column_width(up), up->lab.nodes[i].name,
+               ink_off(stdout, INK_BOLD));
+    printf("\n");
+}
+
+static void print_event(const struct up *up, const json_t *data)
+{
+    instant at = 0;
+    const char *step = member_text(data, "step"), *node = member_text(data, "node");
+    int column = *node ? lab_find(&up->lab, node) : -1;
+    enum ink ink = ink_of_word(step);
+    text_parse_instant(member_text(data, "at"), &at);
+    print_time(at);
+    for (int i = 0; has_columns(up) && i < (int)up->lab.node_count; i++) {
+        /* The mark is one character of three bytes, so printf's own padding would be short by two. */
+        if (i == column)
+            printf("%s●%s%*s  ", ink_on(stdout, ink), ink_off(stdout, ink), column_width(up) - 1, "");
+        else
+            printf("%s%-*s%s  ", ink_on(stdout, INK_DIM), column_width(up), ".", ink_off(stdout, INK_DIM));
+    }
+    printf("%s%-8s%s  ", ink_on(stdout, ink), step, ink_off(stdout, ink));
+    if (*node && (!has_columns(up) || column < 0))
+        printf("%s: ", node);
+    printf("%s", member_text(data, "text"));
+    if (strcmp(step, "DETECT") == 0)
+        printf("   %sincident %lld%s", ink_on(stdout, INK_DIM), member_whole(data, "incident"),
+               ink_off(stdout, INK_DIM));
+    printf("\n");
+}
+
+static void print_health(struct up *up)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    json_t *health = plane_ask(fleet_port(up->fleet), "GET", "/healthz", NULL, NULL, 0);
+    print_time((instant)now.tv_sec * SECOND + now.tv_nsec);
+    for (uint32_t i = 0; has_columns(up) && i < up->lab.node_count; i++) {
+        const char *word = up->health[i];
+        printf("%s%-*s%s  ", ink_on(stdout, ink_of_word(word)), column_width(up), word,
+               ink_off(stdout, ink_of_word(word)));
+    }
+    if (health)
+        printf("%lld node%s, %lld ill, %lld of %lld in work%s%s", member_whole(health, "fleet"),
+               member_whole(health, "fleet") == 1 ? "" : "s", member_whole(health, "unhealthy"), member_whole(health, "disrupted"),
+               member_whole(health, "budget"), member_true(health, "breaker_open") ? ", BREAKER OPEN" : "",
+               member_true(health, "paused") ? ", PAUSED" : "");
+    printf("\n");
+    json_decref(health);
+    up->changed = false;
+}
+
+static void on_event(void *context, const char *kind, const json_t *data)
+{
+    struct up *up = context;
+    const char *step = member_text(data, "step");
+    if (strcmp(kind, "node") == 0) {
+        int node = lab_find(&up->lab, member_text(data, "node"));
+        const char *health = member_text(data, "state");
+        if (node >= 0 && strcmp(up->health[node], health) != 0) {
+            text_copy(up->health[node], sizeof up->health[node], health);
+            up->changed = true;
+        }
+        if (node >= 0)
+            return;
+    }
+    /* The order is told by ACT already, and what people are told by PEOPLE; their ids are for those who ask.
+     */
+    if (!up->verbose &&
+        (strcmp(step, "COMMAND") == 0 || strcmp(step, "NOTIFY") == 0 || strcmp(kind, "control") == 0))
+        return;
+    print_event(up, data);
+}
+
+/* --- start and end
+ * ------------------------------------------------------------------------------------------ */
+
+static void print_places(const struct up *up, const char *database, const char *policy_path)
+{
+    char log[4200];
+    fleet_path(log, sizeof log, database, "*.log");
+    printf("\n  homeostat up    control plane  http://127.0.0.1:%d\n", fleet_port(up->fleet));
+    printf("                  database       %s\n", database);
+    printf("                  logs           %s\n", log);
+    printf("                  policy         %s\n",
+           policy_path ? policy_path : "newest of the database, else built in");
+    for (uint32_t i = 0; i < up->lab.node_count; i++) {
+        const struct lab_node *node = &up->lab.nodes[i];
+        printf("                  %-14s http://127.0.0.1:%d", node->name, fleet_users_port(up->fleet, i));
+        for (uint32_t k = 0; k < node->calls_count; k++)
+            printf("%s%s", k ? ", " : "  calls ", up->lab.nodes[node->calls[k]].name);
+        printf("\n");
+    }
+    bool usual = fleet_port(up->fleet) == 7070;
+    char url[64] = "";
+    if (!usual)
+        snprintf(url, sizeof url, " --url http://127.0.0.1:%d", fleet_port(up->fleet));
+    printf("\n  In another terminal:  %s inject cpu_spike %s%s\n  Here Ctrl-C ends it.\n\n", program_name(),
+           up->lab.nodes[0].name, url);
+}
+
+/* Until Ctrl-C, or the end of the control plane. The end of a node agent is part of the game. */
+static int follow(struct up *up)
+{
+    char news[2048];
+    struct watch *watch = watch_open(fleet_port(up->fleet), on_event, up);
+    int code = EXIT_DONE;
+    print_head(up);
+    while (!stop_is_wanted() && code == EXIT_DONE) {
+        watch_pump(watch, 200 * MILLISECOND);
+        if (up->changed)
+            print_health(up);
+        enum fleet_news found = fleet_look(up->fleet, news, sizeof news);
+        if (found == FLEET_PLANE_ENDED && !stop_is_wanted())
+            code = fail(EXIT_ENVIRONMENT, "%s", news);
+        else if (found == FLEET_NODE_ENDED)
+            fail(EXIT_DONE, "the node agent of %s", news);
+        fflush(stdout);
+    }
+    watch_close(&watch);
+    return code;
+}
+
+static int read_lab(const char *path, struct lab *lab)
+{
+    if (!path) {
+        lab_default(lab);
+        return EXIT_DONE;
+    }
+    struct complaints *complaints = calloc(1, sizeof *complaints);
+    CHECK(complaints);
+    int result = lab_read_file(path, lab, complaints);
+    for (uint32_t i = 0; i < complaints->count; i++) {
+        char line[4096 + COMPLAINT_TEXT_SIZE];
+        struct text text = text_over(line, sizeof line);
+        complaint_print(&text, &complaints->list[i], path);
+        fprintf(stderr, "%s\n", line);
+    }
+    free(complaints);
+    if (result < 0)
+        return fail(EXIT_ENVIRONMENT, "%s: %s", path, strerror(-result));
+    return result == 0 ? EXIT_DONE : EXIT_NOT_SO;
+}
+
+static int run_up(struct up *up, const struct fleet_options *options)
+{
+    char error[2048];
+    stop_on_signals();
+    up->fleet = fleet_start(options, error, sizeof error);
+    if (!up->fleet)
+        return fail(EXIT_ENVIRONMENT, "%s", error);
+    print_places(up, options->database, options->policy_path);
+    int code = follow(up);
+    printf("\n  ending ...\n");
+    fflush(stdout);
+    fleet_stop(&up->fleet);
+    if (code == EXIT_DONE)
+        printf("  ended; '%s incidents --db %s' reads what happened\n", program_name(), options->database);
+    return code;
+}
+
+int verb_up(const struct verb *verb, int argc, char **argv)
+{
+    struct up *up = calloc(1, sizeof *up);
+    CHECK(up);
+    struct fleet_options options = {.lab = &up->lab, .port = 7070};
+    const char *lab = NULL;
+    char database[4096], policy[4096];
+    const struct flag flags[] = {
+        {"lab", 0, FLAG_TEXT, &lab, "FILE", "who is in it and who calls whom (web-1, api-1, db-1)"},
+        {"policy", 0, FLAG_TEXT, &options.policy_path, "FILE",
+         "(newest of the database, else policies/default.yaml)"},
+        {"port", 'p', FLAG_WHOLE, &options.port, "PORT", "of the control plane (7070; 0: a free one)"},
+        {"interval", 0, FLAG_DURATION, &options.interval_ns, "TIME",
+         "between the reports of a node (as the lab says, 1s)"},
+        {"db", 0, FLAG_TEXT, &options.database, "FILE", "its database (lab/homeostat.db)"},
+        {"verbose", 'v', FLAG_YES, &up->verbose, NULL, "commands with their ids, and every notice"},
+        {0}};
+    int count;
+    int code = flags_read(verb, flags, argc, argv, 0, 0, &count);
+    if (code < 0 && options.port > 65535)
+        code = fail(EXIT_USAGE, "up: no port is above 65535");
+    if (code < 0 && !options.database && !home_path(database, sizeof database, "lab/homeostat.db"))
+        code = fail(EXIT_ENVIRONMENT, "HOMEOSTAT_HOME is too long");
+    if (code < 0 && !options.database)
+        options.database = database;
+    /* Once there is a database, its newest policy counts: one that was applied must survive a restart. */
+    if (code < 0 && !options.policy_path && access(options.database, F_OK) != 0 &&
+        home_path(policy, sizeof policy, "policies/default.yaml") && access(policy, R_OK) == 0)
+        options.policy_path = policy;
+    if (code < 0) {
+        code = make_folders_above(options.database);
+        if (code == EXIT_DONE)
+            code = read_lab(lab, &up->lab);
+        if (code == EXIT_DONE)
+            code = run_up(up, &options);
+    }
+    free(up);
+    return code;
+}

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# A live lab from its start to its end: faults, a person's words, Ctrl-C, and kill -9.
+# shellcheck source=tests/e2e/lib.sh
+source "$(dirname "$0")/lib.sh"
+
+# Starts a lab in the background; `up` is its process id, `url` its control plane.
+start_lab() {
+    HOMEOSTAT_HOME=$folder NO_COLOR=1 "$binary" up --port 0 --interval 300ms "$@" >"$folder/up.log" 2>&1 &
+    up=$!
+    within 15 grep -q 'control plane  http' "$folder/up.log" || { cat "$folder/up.log"; return 1; }
+    url=$(sed -n 's/.*control plane  //p' "$folder/up.log")
+}
+
+all_healthy() {
+    [[ $(homeostat nodes --json | grep -c '"health": "healthy"') -eq 3 ]]
+}
+
+# ID STATE VERDICT
+incident_is() {
+    homeostat incident "$1" --json >"$folder/incident.json" || return
+    [[ $(member state <"$folder/incident.json") == "$2" && $(member verdict <"$folder/incident.json") == "$3" ]]
+}
+
+db_alone_is_healed() {
+    local web api
+    web=$(service_of web-1) api=$(service_of api-1)
+    homeostat inject storage_latency db-1 && within 20 incident_is 1 resolved effective || return
+    [[ $(member node <"$folder/incident.json") == db-1 ]] || return
+    [[ -n $web && -n $api && $(service_of web-1) == "$web" && $(service_of api-1) == "$api" ]] || return
+    says 0 '"breaker_open": *false' curl -sS "$url/healthz"
+}
+
+paused_then_healed() {
+    homeostat pause && homeostat inject service_crash api-1 || return
+    within 10 says 0 'paused' homeostat blocked || return
+    homeostat resume && within 20 says 0 'api-1 +service-down +restart_service +resolved +effective' homeostat incidents
+}
+
+fault_comes_and_goes() {
+    homeostat inject cpu_spike web-1 --intensity 0.3 --lease 30s || return
+    within 10 says 0 'cpu_spike +web-1 +30 % +active' homeostat faults || return
+    says 0 '1 fault cleared' homeostat clear || return
+    within 10 says 0 'cleared$' homeostat faults --all && within 10 says 0 'no faults are on' homeostat faults
+}
+
+ends_with() {
+    kill -s "$1" "$up"
+    exits "$2" wait "$up" && within 5 no_processes && return
+    processes
+    cat "$folder/up.log"
+    return 1
+}
+
+check 'a lab starts' start_lab --policy "$root/tests/e2e/fast.yaml"
+check 'its three nodes are healthy' within 20 all_healthy
+check 'a second one on its port: what to do' says 3 'is taken.*--port' homeostat up --port "${url##*:}" --db "$folder/lab/second.db"
+check 'a sick db-1 is healed, its callers are left alone' db_alone_is_healed
+check 'paused, nothing is done; resumed, it is' paused_then_healed
+check 'a fault comes, and goes when it is cleared' fault_comes_and_goes
+check 'a node that is not there' says 1 'no node is called web-7' homeostat inject cpu_spike web-7
+check 'an incident that is not there' says 1 'no incident 99' homeostat incident 99
+check 'another policy comes into force' says 0 'version' homeostat policy apply "$root/policies/first.yaml"
+check 'and is shown' says 0 'cpu_utilization > 0.90' homeostat policy show
+check 'the log shows what was found' grep -q 'DETECT.*incident 1' "$folder/up.log"
+check 'Ctrl-C ends it, and nothing stays' ends_with INT 0
+check 'without it the database is read' says 0 'this is what .*homeostat.db has' homeostat incidents
+check 'it starts again where it was' start_lab
+check 'its nodes are healthy again' within 20 all_healthy
+check 'the policy that was applied is still in force' says 0 'cpu_utilization > 0.90' homeostat policy show
+check 'kill -9, and nothing stays' ends_with KILL 137
+finish

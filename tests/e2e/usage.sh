@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# What the command line says to those who ask, and to those who mistype.
+# shellcheck source=tests/e2e/lib.sh
+source "$(dirname "$0")/lib.sh"
+
+dozen_lines() {
+    [[ $(homeostat | wc -l) -le 12 ]]
+}
+
+every_verb_has_an_example() {
+    local verb
+    for verb in $(homeostat help all | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
+        says 0 '^Example' homeostat "$verb" --help || return
+        says 0 '^Example' homeostat help "$verb" || return
+    done
+}
+
+one_json_object() {
+    [[ $("$@" | head -c 1) == '{' ]]
+}
+
+check 'without a verb: five of them, in a dozen lines' dozen_lines
+check 'help all: the groups' says 0 '^Operate' homeostat help all
+check 'every verb explains itself, with an example' every_verb_has_an_example
+check 'a misspelt verb: did you mean' says 2 "did you mean 'incidents'" homeostat incidnets
+check 'a verb like no other' says 2 'help all' homeostat frobnicate
+check 'a misspelt option: did you mean' says 2 "did you mean '--fault'" homeostat demo --falt cpu_spike
+check 'a misspelt fault: did you mean' says 2 "did you mean 'cpu_spike'" homeostat demo --fault cpu_spik
+check 'a misspelt fault to inject: did you mean' says 2 "did you mean 'service_hang'" homeostat inject servce_hang web-1
+check 'a misspelt state: did you mean' says 2 "did you mean 'resolved'" homeostat incidents --state resolvd
+check 'a misspelt remedy: did you mean' says 2 "did you mean 'restart_service'" homeostat approve 1 --remedy restart_servce
+check 'a node that the demo does not have' says 2 'web-1, api-1 and db-1' homeostat demo --node web-7
+check 'an operand too many' says 2 'too many' homeostat nodes web-1
+check 'an operand missing' says 2 'too few' homeostat incident
+check 'an option without its value' says 2 'wants a value' homeostat demo --fault
+check 'a duration that is none' says 2 'a duration such as' homeostat inject cpu_spike web-1 --lease soon
+check 'an intensity out of range' says 2 'between' homeostat inject cpu_spike web-1 --intensity 7
+check 'an incident that is no number' says 2 'not the number' homeostat incident seven
+check 'the kinds of faults, without a control plane' says 0 'failover_storage' homeostat inject --list
+check 'the same as JSON' one_json_object homeostat inject --list --json
+check 'the version' says 0 '^homeostat +[0-9]' homeostat version
+check 'the version as JSON' one_json_object homeostat version --json
+
+printf 'version: 1\nrules:\n  - {if: cpu_utilization > 0.9, for: 3s, do: restart_servise}\n' >"$folder/wrong.yaml"
+check 'a good policy' says 0 'good' homeostat policy check "$root/policies/default.yaml"
+check 'a wrong policy: file, line, and the mend' says 1 'wrong.yaml:3:.*did you mean restart_service' \
+    homeostat policy check "$folder/wrong.yaml"
+check 'a policy with its defaults' says 0 'max_disrupted' homeostat policy show "$root/policies/first.yaml" --effective
+check 'a misspelt word of policy: did you mean' says 2 "did you mean 'check'" homeostat policy chek x.yaml
+
+url=http://127.0.0.1:1
+check 'no control plane and no database' says 3 'there is no database' homeostat incidents
+check 'no control plane to order from' says 3 'no control plane answers' homeostat pause
+finish
