@@ -738,7 +738,8 @@ static void test_a_detector_that_is_gone_closes_its_incident(void **state)
     story_forget(s);
     story_policy(s, 5,
                  "version: 1\ndetectors:\n  - {name: other, when: error_ratio > 0.5, do: page_human}\n");
-    story_expect(s, "5.0 RESOLVED  web-1     closed: the policy does not watch for it any more  incident 1\n");
+    story_expect(s,
+                 "5.0 RESOLVED  web-1     closed: the policy does not watch for it any more  incident 1\n");
     story_reports(s, 6, 10, web, ILL);
     story_expect(s, "");
     story_free(&s);

@@ -366,8 +366,8 @@ static bool start_agent(struct fleet *fleet, const struct fleet_options *options
     return result == 0;
 }
 
-/* A node agent remembers the commands it has carried out by their numbers. A fresh database begins to number anew, so the
- * memory of an older one's commands goes with that; the services' data stays. */
+/* A node agent remembers the commands it has carried out by their numbers. A fresh database begins to number
+ * anew, so the memory of an older one's commands goes with that; the services' data stays. */
 static bool forget_old_commands(const struct fleet_options *options, char *error, size_t error_size)
 {
     if (access(options->database, F_OK) == 0)

@@ -100,8 +100,9 @@ static void print_health(struct up *up)
     }
     if (health)
         printf("%lld node%s, %lld ill, %lld of %lld in work%s%s", member_whole(health, "fleet"),
-               member_whole(health, "fleet") == 1 ? "" : "s", member_whole(health, "unhealthy"), member_whole(health, "disrupted"),
-               member_whole(health, "budget"), member_true(health, "breaker_open") ? ", BREAKER OPEN" : "",
+               member_whole(health, "fleet") == 1 ? "" : "s", member_whole(health, "unhealthy"),
+               member_whole(health, "disrupted"), member_whole(health, "budget"),
+               member_true(health, "breaker_open") ? ", BREAKER OPEN" : "",
                member_true(health, "paused") ? ", PAUSED" : "");
     printf("\n");
     json_decref(health);
