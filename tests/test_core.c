@@ -38,7 +38,7 @@ static void test_cpu_is_high_and_a_restart_helps(void **state)
     story_reports(s, 3, 6, web, ILL);
     story_expect(s, "6.0 DETECT    web-1     cpu above 90 % and latency above 20 ms for 3 s  incident 1\n"
                     "6.0 PLAN      web-1     restart_service: it is ill by itself  incident 1\n"
-                    "6.0 ACT       web-1     restart_service is ordered, attempt 1  incident 1\n");
+                    "6.0 ACT       web-1     its report is answered with restart_service  incident 1\n");
     story_end(s, 6.1, web, OUTCOME_DONE, true);
     story_reports(s, 7, 11, web, WELL); /* the sample of 7.0 is within the settling time */
     story_expect(
@@ -140,7 +140,7 @@ static void test_ineffective_takes_the_next_rung_and_then_people(void **state)
     story_expect(
         s, "24.1 PLAN      web-1     drain_node: the next rung; what was done did not help (ineffective)  "
            "incident 1\n"
-           "30.0 ACT       web-1     drain_node is ordered, attempt 2  incident 1\n");
+           "30.0 ACT       web-1     its report is answered with drain_node, attempt 2  incident 1\n");
     story_free(&s);
 }
 
@@ -244,7 +244,7 @@ static void test_the_same_finding_soon_after_means_it_was_only_masked(void **sta
         s, "64.0 DETECT    web-1     cpu above 90 % and latency above 20 ms for 3 s; it is back, so it was "
            "only masked  incident 1\n"
            "64.0 PLAN      web-1     drain_node: the next rung; last time's only masked it  incident 1\n"
-           "64.0 ACT       web-1     drain_node is ordered, attempt 2  incident 1\n");
+           "64.0 ACT       web-1     its report is answered with drain_node, attempt 2  incident 1\n");
     story_free(&s);
 }
 
@@ -258,7 +258,7 @@ static void test_much_later_it_is_a_new_trouble(void **state)
     story_reports(s, 5, 700, web, WELL);
     story_forget(s);
     story_reports(s, 701, 704, web, ILL);
-    story_saw(s, "restart_service is ordered, attempt 1  incident 2");
+    story_saw(s, "its report is answered with restart_service  incident 2");
     story_free(&s);
 }
 
@@ -271,10 +271,10 @@ static void test_a_command_that_never_began_is_tried_again(void **state)
     story_end(s, 4.1, web, OUTCOME_FAILED, false);
     story_report(s, 5, web, ILL);
     story_saw(s, "restart_service: the command never began (failed)");
-    story_saw(s, "5.0 ACT       web-1     restart_service is ordered, attempt 2");
+    story_saw(s, "5.0 ACT       web-1     its report is answered with restart_service, attempt 2");
     story_end(s, 5.1, web, OUTCOME_REFUSED, false); /* it cannot do this at all */
     story_report(s, 6, web, ILL);
-    story_saw(s, "6.0 ACT       web-1     drain_node is ordered, attempt 3");
+    story_saw(s, "6.0 ACT       web-1     its report is answered with drain_node, attempt 3");
     story_free(&s);
 }
 
@@ -354,7 +354,7 @@ static void test_budget_lets_one_of_three_be_disrupted(void **state)
         story_report(s, t, c, WELL);
     }
     story_saw(s, "RESOLVED  a");
-    story_saw(s, "ACT       b         restart_service is ordered, attempt 1");
+    story_saw(s, "ACT       b         its report is answered with restart_service");
     assert_int_equal(s->commands, 2);
     story_free(&s);
 }
@@ -535,7 +535,7 @@ static void test_a_sick_database_is_healed_at_the_database(void **state)
                  "3.0 DETECT    api-1     errors above 20 % and latency above 50 ms for 2 s  incident 2\n"
                  "4.0 DETECT    db-1      storage above 100 ms and latency above 50 ms for 3 s  incident 3\n"
                  "4.0 PLAN      db-1      failover_storage: it is ill by itself  incident 3\n"
-                 "4.0 ACT       db-1      failover_storage is ordered, attempt 1  incident 3\n");
+                 "4.0 ACT       db-1      its report is answered with failover_storage  incident 3\n");
     assert_int_equal(core_incident(s->core, 1)->block, BLOCK_EXPLAINED);
     assert_int_equal(core_unhealthy(s->core), 1);
     story_end(s, 5.1, db, OUTCOME_DONE, true);
@@ -564,7 +564,7 @@ static void test_a_caller_alone_is_healed_after_waiting_for_news(void **state)
     }
     story_expect(s, "3.0 DETECT    web-1     errors above 20 % and latency above 50 ms for 2 s  incident 1\n"
                     "5.0 PLAN      web-1     restart_service: nothing it calls explains it  incident 1\n"
-                    "5.0 ACT       web-1     restart_service is ordered, attempt 1  incident 1\n");
+                    "5.0 ACT       web-1     its report is answered with restart_service  incident 1\n");
     story_free(&s);
 }
 
@@ -575,7 +575,7 @@ static void test_what_users_see_is_explained_by_a_local_cause_on_the_same_node(v
     uint32_t db = story_join(s, 0, "db-1", NULL);
     story_reports(s, 1, 8, db, "errors=0.9 latency=0.4 storage=0.25");
     assert_int_equal(s->commands, 1);
-    story_saw(s, "failover_storage is ordered");
+    story_saw(s, "its report is answered with failover_storage");
     assert_int_equal(core_incident(s->core, 1)->block, BLOCK_EXPLAINED);
     story_free(&s);
 }
@@ -826,7 +826,7 @@ static void test_a_command_in_flight_survives_a_restart_of_the_core(void **state
     assert_int_equal(core_control(s->core)->epoch, 2);
 
     story_reports(s, 18, 21, web, ILL); /* a new command has a higher id than every old one */
-    story_saw(s, "drain_node is ordered");
+    story_saw(s, "its report is answered with drain_node");
     assert_true(s->command > before->command);
     story_free(&s);
     story_free(&before);

@@ -212,7 +212,10 @@ static void say_record(struct text *text, const struct core *core, const struct 
         say_plan(text, i);
         break;
     case INCIDENT_ACTING:
-        text_addf(text, "%s is ordered, attempt %u", remedy_name((enum remedy)i->remedy), i->attempts);
+        text_addf(text, "its report is answered with %s", remedy_name((enum remedy)i->remedy));
+        if (i->attempts > 1) {
+            text_addf(text, ", attempt %u", i->attempts);
+        }
         break;
     case INCIDENT_VERIFYING:
         text_addf(text,
