@@ -5,6 +5,7 @@ root=$1
 limit=800
 total=0
 lost=
+# shellcheck disable=SC2013,SC2016 # the stops hold no blanks, and the backquotes are meant
 for stop in $(sed -n 's/^| .* | `\(src[^`]*\)` | `\([a-z_]*\)` |$/\1:\2/p' "$root/docs/tour.md"); do
     file=${stop%%:*} function=${stop##*:}
     # From the line that begins the definition to the closing brace in the first column.
