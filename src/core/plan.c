@@ -22,6 +22,16 @@ uint32_t plan_take_slot(struct core *core, uint32_t number)
     return s;
 }
 
+uint32_t plan_find(const struct core *core, uint64_t id)
+{
+    for (uint32_t s = 0; s < core->slot_count; s++) {
+        if (slot_of(core, s)->used && slot_of(core, s)->incident.id == id) {
+            return s;
+        }
+    }
+    return NO_INDEX;
+}
+
 /* Forgets an incident; the store has it. */
 void plan_release(struct core *core, uint32_t slot)
 {

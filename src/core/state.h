@@ -184,6 +184,7 @@ bool detect_lasted(const struct node *node, instant since, instant at, duration 
 /* --- plan.c, guard.c, act.c, verify.c: one incident ----------------------------------------------------- */
 
 uint32_t plan_take_slot(struct core *core, uint32_t number); /* zeroed, on the node's list; or NO_INDEX */
+uint32_t plan_find(const struct core *core, uint64_t id);    /* slot or NO_INDEX */
 uint32_t plan_open(struct core *core, uint32_t number, uint32_t detector,
                    struct effects *out); /* slot or NO_INDEX */
 void plan_reopen(struct core *core, uint32_t slot, struct effects *out);
@@ -208,5 +209,18 @@ void verify_begin(struct core *core, uint32_t slot, enum why why, struct effects
 void verify_report(struct core *core, uint32_t slot, const struct sample_pair *pair, bool hole,
                    struct effects *out);
 void verify_due(struct core *core, uint32_t slot, struct effects *out);
+
+/* --- orders.c, reload.c, restore.c: the rarer events
+ * --------------------------------------------------------- */
+
+void orders_command_end(struct core *core, const struct event *event, struct effects *out);
+void orders_person(struct core *core, const struct event *event, struct effects *out);
+void orders_proposal(struct core *core, const struct event *event, struct effects *out);
+
+void reload_policy(struct core *core, const struct event *event);
+uint32_t reload_find_detector(const struct policy *policy, const char *name); /* its place, or NO_INDEX */
+
+void restore_step(struct core *core, const struct event *event, struct effects *out);
+void restore_gap(struct core *core, const struct event *event);
 
 #endif

@@ -1,0 +1,118 @@
+/* Restore and gap: the core learns what was before it was made, or that it was away. */
+#include "core/state.h"
+
+static void restore_command(struct slot *slot)
+{
+    const struct incident *incident = &slot->incident;
+    slot->command = (struct command){.id = incident->command,
+                                     .epoch = incident->command >> 32,
+                                     .incident = incident->id,
+                                     .ordered_at = incident->acted_at,
+                                     .expires_at = incident->acted_at + COMMAND_EXPIRES_NS,
+                                     .answer_by = incident->answer_by,
+                                     .ended_at = incident->ended_at,
+                                     .node = incident->node,
+                                     .attempt = incident->attempts,
+                                     .remedy = incident->remedy,
+                                     .outcome = incident->outcome};
+}
+
+static void restore_incident(struct core *core, const struct incident *stored, struct effects *out)
+{
+    bool sane = stored->node < core->config.node_capacity && stored->state < INCIDENT_STATE_COUNT &&
+                stored->remedy <= REMEDY_NONE && stored->evidence_count <= CONDITION_MAX &&
+                stored->block < BLOCK_REASON_COUNT && stored->verdict < VERDICT_COUNT &&
+                stored->outcome < OUTCOME_COUNT && plan_find(core, stored->id) == NO_INDEX;
+    bool in_flight = stored->state == INCIDENT_ACTING || stored->state == INCIDENT_VERIFYING;
+    if (sane) {
+        node_cover(core, stored->node);
+    }
+    if (!sane || (in_flight && node_of(core, stored->node)->acting != NO_INDEX)) {
+        effects_add_reject(core, out, NO_INDEX, REJECT_BAD_VALUE);
+        return;
+    }
+    struct node *node = node_of(core, stored->node);
+    uint32_t s = plan_take_slot(core, stored->node);
+    if (s == NO_INDEX) {
+        effects_add_reject(core, out, stored->node, REJECT_INCIDENTS_FULL);
+        return;
+    }
+    struct slot *slot = slot_of(core, s);
+    slot->incident = *stored;
+    slot->incident.detector = reload_find_detector(&core->policy, stored->detector_name);
+    restore_command(slot);
+    if (slot->incident.detector != NO_INDEX && stored->state != INCIDENT_RESOLVED) {
+        detect_adopt_generation(core, stored->node);
+        node->firing |= 1u << slot->incident.detector;
+        cold_of(core, stored->node)->began_at[slot->incident.detector] = stored->began_at;
+    }
+    instant due = INSTANT_NEVER;
+    if (in_flight) {
+        /* The time we were away is not held against the node agent. */
+        node->acting = s;
+        core->disrupted++;
+        instant least = core->now + COMMAND_ANSWER_NS;
+        instant *by =
+            stored->state == INCIDENT_ACTING ? &slot->incident.answer_by : &slot->incident.verify_by;
+        *by = *by < least ? least : *by;
+        due = *by;
+    } else if (stored->state == INCIDENT_RESOLVED) {
+        due = stored->closed_at + core->policy.guards.recurrence_ns;
+    }
+    heap_set(heap_of(core), heap_item_of_slot(core, s), due);
+    node_walk_later(core, stored->node);
+}
+
+void restore_step(struct core *core, const struct event *event, struct effects *out)
+{
+    const struct restore *restore = &event->of.restore;
+    switch ((enum restore_kind)restore->kind) {
+    case RESTORE_CONTROL:
+        core->control = restore->what.control;
+        core->away_until = core->now;
+        return;
+    case RESTORE_NODE:
+        if (!node_hello(core, event->node, &restore->what.node, false)) {
+            effects_add_reject(core, out, event->node, REJECT_BAD_VALUE);
+        }
+        return;
+    case RESTORE_INCIDENT:
+        restore_incident(core, &restore->what.incident, out);
+        return;
+    case RESTORE_ACTION: {
+        node_cover(core, event->node);
+        struct node_cold *cold = cold_of(core, event->node);
+        cold->acted_at[cold->acted_next] = restore->what.action.acted_at;
+        cold->acted_next = (cold->acted_next + 1) % ACTIONS_KEPT;
+        if (restore->what.action.ended_at > cold->action_ended_at) {
+            cold->action_ended_at = restore->what.action.ended_at;
+        }
+        return;
+    }
+    default:
+        effects_add_reject(core, out, event->node, REJECT_BAD_VALUE);
+    }
+}
+
+/* We were away: nothing that fell due meanwhile may be held against anybody. Every wait gets the lost time
+ * back. */
+void restore_gap(struct core *core, const struct event *event)
+{
+    duration lost = event->of.gap.length_ns;
+    core->away_until = core->now;
+    for (uint32_t s = 0; s < core->slot_count && lost > 0; s++) {
+        struct slot *slot = slot_of(core, s);
+        struct incident *i = &slot->incident;
+        if (!slot->used || i->state == INCIDENT_RESOLVED || i->state == INCIDENT_ESCALATED) {
+            continue;
+        }
+        i->answer_by += i->answer_by != INSTANT_NONE ? lost : 0;
+        i->verify_by += i->verify_by != INSTANT_NONE ? lost : 0;
+        i->hold_until += i->hold_until != INSTANT_NONE ? lost : 0;
+        i->planner_by += i->planner_by != INSTANT_NONE ? lost : 0;
+        instant due = heap_at(heap_of(core), heap_item_of_slot(core, s));
+        if (due != INSTANT_NEVER) {
+            heap_set(heap_of(core), heap_item_of_slot(core, s), due + lost);
+        }
+    }
+}
