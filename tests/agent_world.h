@@ -4,7 +4,7 @@
 #ifndef TESTS_AGENT_WORLD_H
 #define TESTS_AGENT_WORLD_H
 
-#include "agent/clock.h"
+#include "base/clock.h"
 
 #include <jansson.h>
 #include <stdbool.h>

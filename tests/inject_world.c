@@ -6,7 +6,7 @@
 
 #include "inject_world.h"
 
-#include "inject/clock.h"
+#include "base/clock.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,7 +23,7 @@
 
 double seconds_since(int64_t began_at)
 {
-    return duration_seconds(clock_monotonic_ns() - began_at);
+    return duration_seconds(monotonic_ns() - began_at);
 }
 
 void pause_ms(int ms)

@@ -17,9 +17,9 @@ void pause_ms(int ms);
 
 #define assert_soon(condition)                                                                               \
     do {                                                                                                     \
-        int64_t patient_until = clock_monotonic_ns() + PATIENCE;                                             \
+        int64_t patient_until = monotonic_ns() + PATIENCE;                                                   \
         while (!(condition)) {                                                                               \
-            if (clock_monotonic_ns() > patient_until)                                                        \
+            if (monotonic_ns() > patient_until)                                                              \
                 fail_msg("never came true: %s", #condition);                                                 \
             pause_ms(5);                                                                                     \
         }                                                                                                    \

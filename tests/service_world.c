@@ -40,7 +40,7 @@ void up(struct world *world)
 
     page_renew(world->page, FAULT_CPU_SPIKE);
     assert_int_equal(pipe(pipes), 0);
-    int64_t began_at = clock_monotonic_ns();
+    int64_t began_at = monotonic_ns();
     world->pid = start();
     if (world->pid == 0) {
         dup2(pipes[1], STDOUT_FILENO);
@@ -150,7 +150,7 @@ struct answer *answer_of(int fd, struct answer *answer)
 struct answer *http(const struct world *world, const char *method, const char *path, const char *body)
 {
     static struct answer answer;
-    int64_t began_at = clock_monotonic_ns();
+    int64_t began_at = monotonic_ns();
     int fd = user_of(world->port);
 
     ask(fd, method, path, "", body);

@@ -5,7 +5,7 @@
 
 #include "inject_world.h"
 
-#include "inject/clock.h"
+#include "base/clock.h"
 #include "inject/page.h"
 #include "service/service.h"
 

@@ -27,8 +27,7 @@ static uint64_t next_random(uint64_t *state)
     return *state * UINT64_C(2685821657736338717);
 }
 
-/* --- checks
- * ------------------------------------------------------------------------------------------------- */
+/* --- checks --------------------------------------------------------------------------------------------- */
 
 static void a_broken_invariant_says_where_and_aborts(void **state)
 {
@@ -54,8 +53,7 @@ static void a_broken_invariant_says_where_and_aborts(void **state)
     assert_non_null(strstr(line, "1 + 1 == 3"));
 }
 
-/* --- text
- * --------------------------------------------------------------------------------------------------- */
+/* --- text ----------------------------------------------------------------------------------------------- */
 
 static void text_grows_until_it_is_cut(void **state)
 {
@@ -109,8 +107,7 @@ static void a_copy_is_zeroed_to_its_end(void **state)
     assert_string_equal(to, "");
 }
 
-/* --- durations
- * ---------------------------------------------------------------------------------------------- */
+/* --- durations ------------------------------------------------------------------------------------------ */
 
 static void durations_read_well(void **state)
 {
@@ -193,8 +190,7 @@ static void what_is_no_duration_is_refused(void **state)
     }
 }
 
-/* --- instants
- * ----------------------------------------------------------------------------------------------- */
+/* --- instants ------------------------------------------------------------------------------------------- */
 
 static void instants_are_rfc_3339(void **state)
 {
@@ -279,8 +275,7 @@ static void every_day_survives_writing_and_reading(void **state)
     }
 }
 
-/* --- words
- * -------------------------------------------------------------------------------------------------- */
+/* --- words ---------------------------------------------------------------------------------------------- */
 
 static void names_are_plain(void **state)
 {
@@ -322,8 +317,7 @@ static void a_misspelt_word_finds_the_nearest(void **state)
     assert_null(text_nearest(endless, words, COUNT_OF(words)));
 }
 
-/* --- the heap of deadlines
- * ---------------------------------------------------------------------------------- */
+/* --- the heap of deadlines ------------------------------------------------------------------------------ */
 
 static struct heap *new_heap(uint32_t capacity)
 {
@@ -412,8 +406,7 @@ static void a_heap_can_be_copied_as_bytes(void **state)
     free(copy);
 }
 
-/* --- the histogram
- * ------------------------------------------------------------------------------------------ */
+/* --- the histogram -------------------------------------------------------------------------------------- */
 
 static void an_empty_histogram_says_zero(void **state)
 {

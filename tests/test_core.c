@@ -26,8 +26,7 @@
 #define ILL  "cpu=0.97 latency=0.058"
 #define WELL "cpu=0.03 latency=0.001"
 
-/* --- detect, plan, act, verify
- * ----------------------------------------------------------------------------------- */
+/* --- detect, plan, act, verify -------------------------------------------------------------------------- */
 
 static void test_cpu_is_high_and_a_restart_helps(void **state)
 {
@@ -289,8 +288,7 @@ static void test_a_command_that_failed_midway_takes_the_next_rung(void **state)
     story_free(&s);
 }
 
-/* --- silence
- * ------------------------------------------------------------------------------------------------------ */
+/* --- silence -------------------------------------------------------------------------------------------- */
 
 static void test_silence_is_told_and_never_acted_on(void **state)
 {
@@ -508,8 +506,7 @@ static void test_breaker_latches_until_a_person_resets_it(void **state)
     story_free(&s);
 }
 
-/* --- attribution
- * ---------------------------------------------------------------------------------------------------- */
+/* --- attribution ---------------------------------------------------------------------------------------- */
 
 #define FLEET_POLICY                                                                                         \
     "version: 1\ndetectors:\n"                                                                               \
@@ -597,8 +594,7 @@ static void test_a_ring_of_calls_does_not_explain_itself_away(void **state)
     story_free(&s);
 }
 
-/* --- reports that come twice, late or wrong
- * ----------------------------------------------------------------------- */
+/* --- reports that come twice, late or wrong ------------------------------------------------------------- */
 
 static void send(struct story *s, double at, uint32_t node, uint64_t sequence, double age_s, double cpu)
 {
@@ -665,8 +661,7 @@ static void test_wrong_values_are_refused_not_swallowed(void **state)
     story_free(&s);
 }
 
-/* --- planner
- * -------------------------------------------------------------------------------------------------------- */
+/* --- planner -------------------------------------------------------------------------------------------- */
 
 static void propose(struct story *s, double at, uint64_t incident, enum remedy remedy)
 {
@@ -710,8 +705,7 @@ static void test_a_silent_planner_is_replaced_at_its_deadline(void **state)
     story_free(&s);
 }
 
-/* --- policy change
- * ------------------------------------------------------------------------------------------------- */
+/* --- policy change -------------------------------------------------------------------------------------- */
 
 static void test_a_reload_keeps_what_is_unchanged(void **state)
 {
@@ -761,8 +755,7 @@ static void test_a_detector_that_goes_while_its_command_runs(void **state)
     story_free(&s);
 }
 
-/* --- restore and gap
- * ---------------------------------------------------------------------------------------------- */
+/* --- restore and gap ------------------------------------------------------------------------------------ */
 
 static void restore(struct story *s, double at, uint32_t node, const struct restore *what)
 {

@@ -7,7 +7,7 @@
 
 #include "inject_world.h"
 
-#include "inject/clock.h"
+#include "base/clock.h"
 #include "inject/page.h"
 #include "inject/relay.h"
 
@@ -28,7 +28,7 @@
 static double round_trip(uint16_t port)
 {
     int fd = user_of(port);
-    int64_t began_at = clock_monotonic_ns();
+    int64_t began_at = monotonic_ns();
 
     say(fd, "ping");
     hear(fd, "ping");
@@ -116,7 +116,7 @@ static struct link *link_up(void (*answer)(int fd))
 /* The relay is expected to end cleanly: under a leak checker that includes its memory. */
 static void link_down(struct link *link)
 {
-    int64_t began_at = clock_monotonic_ns();
+    int64_t began_at = monotonic_ns();
 
     assert_int_equal(end(link->relay, SIGTERM), 0);
     assert_true(seconds_since(began_at) < 10);
@@ -131,7 +131,7 @@ static void link_down(struct link *link)
 
 static void delay(struct link *link, double seconds, duration lease)
 {
-    page_set(link->page, FAULT_NETWORK_DELAY, seconds, clock_monotonic_ns() + lease);
+    page_set(link->page, FAULT_NETWORK_DELAY, seconds, monotonic_ns() + lease);
 }
 
 /* --- the page --- */
@@ -147,7 +147,7 @@ static void a_fault_strikes_the_victim_of_now_and_spares_its_successor(void **st
     uint64_t mine = page_incarnation(victims, FAULT_CPU_SPIKE);
     assert_true(page_intensity(victims, FAULT_CPU_SPIKE, mine) == 0);
 
-    page_set(page, FAULT_CPU_SPIKE, 0.95, clock_monotonic_ns() + MINUTE);
+    page_set(page, FAULT_CPU_SPIKE, 0.95, monotonic_ns() + MINUTE);
     assert_true(page_intensity(victims, FAULT_CPU_SPIKE, mine) == 0.95);
     assert_true(
         page_intensity(victims, FAULT_NETWORK_DELAY, page_incarnation(victims, FAULT_NETWORK_DELAY)) == 0);
@@ -157,7 +157,7 @@ static void a_fault_strikes_the_victim_of_now_and_spares_its_successor(void **st
     assert_true(page_intensity(victims, FAULT_CPU_SPIKE, successor) == 0);
     assert_true(page_intensity(victims, FAULT_CPU_SPIKE, mine) == 0.95);
 
-    page_set(page, FAULT_CPU_SPIKE, 0.5, clock_monotonic_ns() + MINUTE);
+    page_set(page, FAULT_CPU_SPIKE, 0.5, monotonic_ns() + MINUTE);
     assert_true(page_intensity(victims, FAULT_CPU_SPIKE, successor) == 0.5);
     page_clear(page, FAULT_CPU_SPIKE);
     assert_true(page_intensity(victims, FAULT_CPU_SPIKE, successor) == 0);
@@ -173,12 +173,12 @@ static void a_lease_ends_by_the_reader_s_own_clock(void **state)
 
     (void)state;
     uint64_t mine = page_incarnation(page, FAULT_STORAGE_LATENCY);
-    int64_t until = clock_monotonic_ns() + 200 * MILLISECOND;
+    int64_t until = monotonic_ns() + 200 * MILLISECOND;
     page_set(page, FAULT_STORAGE_LATENCY, 0.25, until);
     bool was_on = page_intensity(page, FAULT_STORAGE_LATENCY, mine) > 0;
-    assert_true(was_on || clock_monotonic_ns() >= until);
+    assert_true(was_on || monotonic_ns() >= until);
     assert_soon(page_intensity(page, FAULT_STORAGE_LATENCY, mine) == 0);
-    assert_true(clock_monotonic_ns() >= until);
+    assert_true(monotonic_ns() >= until);
     page_close(page);
     close(fd);
 }
@@ -205,7 +205,7 @@ static void asking_costs_next_to_nothing_when_nothing_is_on(void **state)
     double sum = 0;
 
     (void)state;
-    int64_t began_at = clock_monotonic_ns();
+    int64_t began_at = monotonic_ns();
     for (int i = 0; i < CALLS; i++)
         sum += page_intensity(page, FAULT_CPU_SPIKE, 1);
     double each_ns = seconds_since(began_at) * 1e9 / CALLS;

@@ -13,8 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- parsing
- * ------------------------------------------------------------------------------------------------ */
+/* --- parsing -------------------------------------------------------------------------------------------- */
 
 #define TEXT(literal) literal, sizeof literal - 1
 
@@ -138,8 +137,7 @@ static void what_is_json_is_taken(void **state)
     }
 }
 
-/* --- reading
- * ------------------------------------------------------------------------------------------------ */
+/* --- reading -------------------------------------------------------------------------------------------- */
 
 static const char *const metrics[] = {"cpu_utilization", "request_latency"};
 static const char *const outcomes[] = {"done", "failed"};
@@ -307,8 +305,7 @@ static void a_text_that_could_not_be_parsed_stays_the_error(void **state)
     assert_string_equal(error.pointer, "");
 }
 
-/* --- writing
- * ------------------------------------------------------------------------------------------------ */
+/* --- writing -------------------------------------------------------------------------------------------- */
 
 static void what_has_no_word_in_json_is_null(void **state)
 {

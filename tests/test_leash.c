@@ -7,7 +7,7 @@
 
 #include "inject_world.h"
 
-#include "inject/clock.h"
+#include "base/clock.h"
 #include "inject/leash.h"
 
 #include <errno.h>
@@ -114,7 +114,7 @@ static void a_leash_stops_the_whole_service_until_its_lease_is_over(void **state
     int control;
 
     (void)state;
-    int64_t began_at = clock_monotonic_ns();
+    int64_t began_at = monotonic_ns();
     assert_int_equal(leash_hang(family->service, SECOND, &control), 0);
     bool stopped = all_stopped(family);
     assert_true(stopped || seconds_since(began_at) > 1);

@@ -224,7 +224,7 @@ static void writes_that_come_together_share_an_fsync(void **state)
     (void)state;
     up(world);
     /* Slow storage holds the loop, so that the others are all there when it comes back. */
-    page_set(world->page, FAULT_STORAGE_LATENCY, 0.3, clock_monotonic_ns() + MINUTE);
+    page_set(world->page, FAULT_STORAGE_LATENCY, 0.3, monotonic_ns() + MINUTE);
     for (int i = 0; i < USERS; i++) {
         char path[16];
         snprintf(path, sizeof(path), "/kv/%d", i);
@@ -289,7 +289,7 @@ static void an_upstream_s_latency_adds(void **state)
     up(api);
     calls(web, api);
     up(web);
-    page_set(api->page, FAULT_CPU_SPIKE, 0.9, clock_monotonic_ns() + MINUTE);
+    page_set(api->page, FAULT_CPU_SPIKE, 0.9, monotonic_ns() + MINUTE);
     assert_soon(http(web, "GET", "/kv/a", "")->seconds > 0.01);
     down(web);
     down(api);

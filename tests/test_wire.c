@@ -11,8 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- good clients
- * ------------------------------------------------------------------------------------------- */
+/* --- good clients --------------------------------------------------------------------------------------- */
 
 static void one_connection_carries_many_requests(void **state)
 {
@@ -211,8 +210,7 @@ static void stopping_answers_what_waits(void **state)
     peer_close(&watching);
 }
 
-/* --- watching
- * ----------------------------------------------------------------------------------------------- */
+/* --- watching ------------------------------------------------------------------------------------------- */
 
 static void a_stream_carries_events_until_the_reader_leaves(void **state)
 {

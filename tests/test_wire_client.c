@@ -67,8 +67,7 @@ static struct reply ask(struct world *world, struct client *client, const char *
     return reply;
 }
 
-/* --- against our own server
- * --------------------------------------------------------------------------------- */
+/* --- against our own server ----------------------------------------------------------------------------- */
 
 static void requests_follow_each_other_over_one_connection(void **state)
 {
@@ -230,8 +229,7 @@ static void addresses_are_taken_apart(void **state)
         assert_false(client_parse_url(wrong[i], host, sizeof host, &port));
 }
 
-/* --- against a server that misbehaves
- * ----------------------------------------------------------------------- */
+/* --- against a server that misbehaves ------------------------------------------------------------------- */
 
 static const char fine[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
 
@@ -400,8 +398,7 @@ static void a_connection_closed_while_idle_is_not_used(void **state)
     world_stop(&world);
 }
 
-/* --- in two processes
- * --------------------------------------------------------------------------------------- */
+/* --- in two processes ----------------------------------------------------------------------------------- */
 
 static _Noreturn void serve_for_ever(int port_pipe)
 {

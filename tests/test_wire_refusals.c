@@ -12,8 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* --- bad clients
- * -------------------------------------------------------------------------------------------- */
+/* --- bad clients ---------------------------------------------------------------------------------------- */
 
 /* One conversation: what is said, and the status that must come back before the connection is closed. */
 struct refusal {
@@ -204,8 +203,7 @@ static void chunks_without_end_get_413(void **state)
     world_stop(&world);
 }
 
-/* --- slow clients
- * ------------------------------------------------------------------------------------------- */
+/* --- slow clients --------------------------------------------------------------------------------------- */
 
 #define SHORT_DEADLINE (400 * MILLISECOND)
 

@@ -18,8 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* --- the handler
- * -------------------------------------------------------------------------------------------- */
+/* --- the handler ---------------------------------------------------------------------------------------- */
 
 static void answer_bytes(struct request *request)
 {
@@ -94,8 +93,7 @@ static void on_stream_closed(void *context, void *stream_context)
     world->streams_closed++;
 }
 
-/* --- the loop
- * ----------------------------------------------------------------------------------------------- */
+/* --- the loop ------------------------------------------------------------------------------------------- */
 
 void world_start(struct world *world, const struct server_options *options)
 {
@@ -134,8 +132,7 @@ void world_turn(struct world *world)
     event_base_loop(world->base, EVLOOP_ONCE);
 }
 
-/* --- the other end
- * ------------------------------------------------------------------------------------------ */
+/* --- the other end -------------------------------------------------------------------------------------- */
 
 void peer_connect(struct peer *peer, struct world *world)
 {
@@ -260,8 +257,7 @@ int peer_status(const struct peer *peer)
     return strncmp(peer->heard, "HTTP/1.1 ", 9) == 0 ? atoi(peer->heard + 9) : 0;
 }
 
-/* --- a server without a library
- * ------------------------------------------------------------------------------ */
+/* --- a server without a library ------------------------------------------------------------------------- */
 
 void actor_start(struct actor *actor)
 {

@@ -1,6 +1,6 @@
 #include "agent/agent.h"
 
-#include "agent/clock.h"
+#include "base/clock.h"
 #include "agent/commander.h"
 #include "agent/injection.h"
 #include "agent/journal.h"

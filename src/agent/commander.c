@@ -1,6 +1,6 @@
 #include "agent/commander.h"
 
-#include "agent/clock.h"
+#include "base/clock.h"
 #include "agent/journal.h"
 #include "agent/outcomes.h"
 #include "agent/remedies.h"

@@ -1,6 +1,6 @@
 #include "agent/injection.h"
 
-#include "agent/clock.h"
+#include "base/clock.h"
 #include "agent/journal.h"
 #include "agent/supervisor.h"
 #include "inject/leash.h"

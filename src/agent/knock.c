@@ -1,6 +1,6 @@
 #include "agent/knock.h"
 
-#include "agent/clock.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <event2/event.h>

@@ -1,7 +1,7 @@
 #include "agent/link.h"
 
 #include "agent/child.h"
-#include "agent/clock.h"
+#include "base/clock.h"
 #include "agent/tree.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 #include "agent/load.h"
 
-#include "agent/clock.h"
+#include "base/clock.h"
 #include "agent/knock.h"
 #include "base/histogram.h"
 #include "wire/client.h"

@@ -1,6 +1,6 @@
 #include "agent/outcomes.h"
 
-#include "agent/clock.h"
+#include "base/clock.h"
 #include "agent/journal.h"
 #include "wire/client.h"
 #include "wire/json.h"

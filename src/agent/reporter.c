@@ -1,7 +1,7 @@
 #include "agent/reporter.h"
 
 #include "agent/agent.h"
-#include "agent/clock.h"
+#include "base/clock.h"
 #include "wire/client.h"
 #include "wire/json.h"
 

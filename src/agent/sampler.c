@@ -1,6 +1,6 @@
 #include "agent/sampler.h"
 
-#include "agent/clock.h"
+#include "base/clock.h"
 #include "service/vitals.h"
 
 #include <ctype.h>

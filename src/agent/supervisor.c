@@ -2,7 +2,7 @@
 
 #include "agent/agent.h"
 #include "agent/child.h"
-#include "agent/clock.h"
+#include "base/clock.h"
 #include "agent/port.h"
 #include "base/check.h"
 #include "base/text.h"

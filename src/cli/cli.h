@@ -75,8 +75,7 @@ bool home_path(char *out, size_t size, const char *relative);
 /* Makes the folders that `path` lies in. EXIT_DONE, or a complaint has been printed. */
 int make_folders_above(const char *path);
 
-/* --- the verbs, one file each
- * ------------------------------------------------------------------------------- */
+/* --- the verbs, one file each --------------------------------------------------------------------------- */
 
 int verb_demo(const struct verb *verb, int argc, char **argv);
 int verb_up(const struct verb *verb, int argc, char **argv);

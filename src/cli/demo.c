@@ -2,6 +2,7 @@
 #include "cli/demo.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "cli/cli.h"
 #include "cli/fleet.h"
@@ -62,13 +63,6 @@ struct demo {
     char trouble[1024]; /* why the environment failed */
 };
 
-static instant clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (instant)now.tv_sec * SECOND + now.tv_nsec;
-}
-
 static const char *fault_text(enum fault_kind kind, double intensity, char out[160])
 {
     char amount[32];
@@ -86,8 +80,7 @@ static const char *fault_text(enum fault_kind kind, double intensity, char out[1
     return out;
 }
 
-/* --- waiting
- * ------------------------------------------------------------------------------------------------ */
+/* --- waiting -------------------------------------------------------------------------------------------- */
 
 enum step { STEP_GO_ON, STEP_DONE, STEP_STOP };
 
@@ -117,8 +110,7 @@ static json_t *ask(struct demo *demo, const char *path)
     return plane_ask(fleet_port(demo->fleet), "GET", path, NULL, NULL, 0);
 }
 
-/* --- all is well
- * -------------------------------------------------------------------------------------------- */
+/* --- all is well ---------------------------------------------------------------------------------------- */
 
 static const json_t *find_node(const json_t *nodes, const char *name)
 {
@@ -227,8 +219,7 @@ static enum step until_baseline(struct demo *demo)
     return well ? STEP_DONE : STEP_GO_ON;
 }
 
-/* --- the fault
- * ---------------------------------------------------------------------------------------------- */
+/* --- the fault ------------------------------------------------------------------------------------------ */
 
 static bool inject(struct demo *demo)
 {
@@ -321,8 +312,7 @@ static bool look_at_fault(struct demo *demo, bool now)
     return possible;
 }
 
-/* --- the loop
- * ----------------------------------------------------------------------------------------------- */
+/* --- the loop ------------------------------------------------------------------------------------------- */
 
 /* With -v: what the guards looked at when they let an action pass. */
 static void tell_guards(struct demo *demo, instant at)
@@ -452,8 +442,7 @@ static int tell(struct demo *demo)
     return fail(EXIT_ENVIRONMENT, "%s", demo->trouble);
 }
 
-/* --- files
- * -------------------------------------------------------------------------------------------------- */
+/* --- files ---------------------------------------------------------------------------------------------- */
 
 /* The database of the run before stays readable, as lab/demo-previous.db. */
 static int make_room(struct demo *demo)

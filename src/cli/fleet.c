@@ -1,6 +1,7 @@
 #include "cli/fleet.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "cli/cli.h"
 #include "core/core.h"
@@ -54,8 +55,7 @@ bool fleet_path(char *out, size_t size, const char *database, const char *kind_a
     return length >= 0 && (size_t)length < size;
 }
 
-/* --- sockets
- * ------------------------------------------------------------------------------------------------ */
+/* --- sockets -------------------------------------------------------------------------------------------- */
 
 /* A socket that listens on 127.0.0.1; `*port` 0: the kernel chooses, and it is told. Negative errno on
  * failure. */
@@ -79,8 +79,7 @@ static int listen_on(int *port)
     return fd;
 }
 
-/* --- one process
- * -------------------------------------------------------------------------------------------- */
+/* --- one process ---------------------------------------------------------------------------------------- */
 
 struct words { /* the command line of a process */
     char text[ARGUMENTS_MAX][PATH_SIZE / 4];
@@ -163,9 +162,7 @@ static bool is_gone(struct member *member, int *status)
 
 static int64_t now_ms(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return monotonic_ns() / MILLISECOND;
 }
 
 static void ask_to_end(struct member *members, size_t count)
@@ -185,8 +182,7 @@ static void ask_to_end(struct member *members, size_t count)
     }
 }
 
-/* --- the last words of a process
- * ---------------------------------------------------------------------------- */
+/* --- the last words of a process ------------------------------------------------------------------------ */
 
 static void add_log_tail(struct text *text, const char *path)
 {
@@ -233,8 +229,7 @@ enum fleet_news fleet_look(struct fleet *fleet, char *error, size_t error_size)
     return FLEET_IS_WELL;
 }
 
-/* --- the control plane
- * -------------------------------------------------------------------------------------- */
+/* --- the control plane ---------------------------------------------------------------------------------- */
 
 /* Waits for "PORT\n" on the pipe; its closing without that means that the control plane has ended. */
 static bool wait_until_ready(struct fleet *fleet, int ready_fd, char *error, size_t error_size)
@@ -313,8 +308,7 @@ static bool start_plane(struct fleet *fleet, const struct fleet_options *options
     return is_ready;
 }
 
-/* --- the node agents
- * ---------------------------------------------------------------------------------------- */
+/* --- the node agents ------------------------------------------------------------------------------------ */
 
 static bool listen_for_users(struct fleet *fleet, char *error, size_t error_size)
 {

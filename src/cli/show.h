@@ -21,8 +21,7 @@ enum ink ink_of_word(const char *word);
 /* Columns that a UTF-8 text takes on a terminal, for the characters that homeostat prints. */
 size_t text_width(const char *text);
 
-/* --- tables
- * ------------------------------------------------------------------------------------------------- */
+/* --- tables --------------------------------------------------------------------------------------------- */
 
 struct table;
 
@@ -37,8 +36,7 @@ void table_cell(struct table *table, enum ink ink, const char *format, ...)
  * row must be complete. */
 void table_print(struct table **table, FILE *stream, int indent);
 
-/* --- JSON members
- * ------------------------------------------------------------------------------------------- */
+/* --- JSON members --------------------------------------------------------------------------------------- */
 
 const char *member_text(const json_t *object, const char *name); /* "" if it is missing, null or no text */
 double member_number(const json_t *object, const char *name);    /* NaN likewise */

@@ -28,8 +28,7 @@ struct up {
     bool verbose;
 };
 
-/* --- the log
- * ------------------------------------------------------------------------------------------------ */
+/* --- the log -------------------------------------------------------------------------------------------- */
 
 static int column_width(const struct up *up)
 {
@@ -131,8 +130,7 @@ static void on_event(void *context, const char *kind, const json_t *data)
     print_event(up, data);
 }
 
-/* --- start and end
- * ------------------------------------------------------------------------------------------ */
+/* --- start and end -------------------------------------------------------------------------------------- */
 
 static void print_places(const struct up *up, const char *database, const char *policy_path)
 {

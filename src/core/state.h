@@ -210,8 +210,7 @@ void verify_report(struct core *core, uint32_t slot, const struct sample_pair *p
                    struct effects *out);
 void verify_due(struct core *core, uint32_t slot, struct effects *out);
 
-/* --- orders.c, reload.c, restore.c: the rarer events
- * --------------------------------------------------------- */
+/* --- orders.c, reload.c, restore.c: the rarer events ---------------------------------------------------- */
 
 void orders_command_end(struct core *core, const struct event *event, struct effects *out);
 void orders_person(struct core *core, const struct event *event, struct effects *out);

@@ -1,7 +1,7 @@
 #include "inject/delay_line.h"
 
 #include "base/check.h"
-#include "inject/clock.h"
+#include "base/clock.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -49,7 +49,7 @@ static void rearm(struct delay_line *line)
         event_del(line->timer);
         return;
     }
-    int64_t wait = mark_at(line, 0)->due_at - clock_monotonic_ns();
+    int64_t wait = mark_at(line, 0)->due_at - monotonic_ns();
     if (wait < 0)
         wait = 0;
     struct timeval in = {.tv_sec = wait / SECOND, .tv_usec = (wait % SECOND + MICROSECOND - 1) / MICROSECOND};
@@ -75,7 +75,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     /* The loop's idea of now may be a little ahead of ours: let_go() looks again and sleeps the rest. */
-    let_go(line, clock_monotonic_ns());
+    let_go(line, monotonic_ns());
     line->moved(line->arg);
 }
 
@@ -112,7 +112,7 @@ static int64_t due_in(duration delay)
 {
     duration grain = delay / MARK_SHARE > MILLISECOND ? delay / MARK_SHARE : MILLISECOND;
 
-    return (clock_monotonic_ns() + delay + grain - 1) / grain * grain;
+    return (monotonic_ns() + delay + grain - 1) / grain * grain;
 }
 
 void delay_line_take(struct delay_line *line, struct evbuffer *from, duration delay)

@@ -1,7 +1,7 @@
 #include "inject/leash.h"
 
 #include "base/check.h"
-#include "inject/clock.h"
+#include "base/clock.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -212,7 +212,7 @@ static void hold_on(int control, int victim_fd, int64_t until)
 
     sigemptyset(&none);
     while (!told_to_end) {
-        int64_t left = until - clock_monotonic_ns();
+        int64_t left = until - monotonic_ns();
         if (left <= 0)
             return;
         struct pollfd watched[] = {{.fd = control, .events = POLLIN}, {.fd = victim_fd, .events = POLLIN}};
@@ -268,11 +268,11 @@ static int start_leash(pid_t victim, int victim_fd, int64_t until, int control)
 static int await_answer(int control)
 {
     struct pollfd watched = {.fd = control, .events = POLLIN};
-    int64_t until = clock_monotonic_ns() + ANSWER_MS_MAX * MILLISECOND;
+    int64_t until = monotonic_ns() + ANSWER_MS_MAX * MILLISECOND;
     int answer, ready;
 
     do {
-        int64_t left = until - clock_monotonic_ns();
+        int64_t left = until - monotonic_ns();
         ready = poll(&watched, 1, left > 0 ? (int)(left / MILLISECOND) : 0);
     } while (ready < 0 && errno == EINTR);
     if (ready == 0)
@@ -284,7 +284,7 @@ static int await_answer(int control)
 int leash_hang(pid_t victim, duration lease, int *control_fd)
 {
     CHECK(victim > 1 && victim != getpid() && lease > 0);
-    int64_t until = clock_monotonic_ns() + lease;
+    int64_t until = monotonic_ns() + lease;
     int ends[2];
 
     int victim_fd = open_pidfd(victim);

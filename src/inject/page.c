@@ -1,7 +1,7 @@
 #include "inject/page.h"
 
 #include "base/check.h"
-#include "inject/clock.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -126,7 +126,7 @@ double page_intensity(const struct page *page, enum fault_kind kind, uint64_t in
 
     const struct slot *slot = &page->slots[kind];
     atomic_thread_fence(memory_order_acquire);
-    if (atomic_load(&slot->struck) != incarnation || clock_monotonic_ns() >= atomic_load(&slot->until))
+    if (atomic_load(&slot->struck) != incarnation || monotonic_ns() >= atomic_load(&slot->until))
         return 0;
     uint64_t bits = atomic_load(&slot->intensity);
     double intensity;

@@ -1,7 +1,7 @@
 #include "inject/relay.h"
 
 #include "base/check.h"
-#include "inject/clock.h"
+#include "base/clock.h"
 #include "inject/delay_line.h"
 #include "inject/page.h"
 
@@ -187,7 +187,7 @@ static void on_user_bytes(struct bufferevent *user, void *arg)
     struct connection *connection = arg;
     struct evbuffer *bytes = bufferevent_get_input(user);
 
-    connection->touched_at = clock_monotonic_ns();
+    connection->touched_at = monotonic_ns();
     if (connection->service) {
         connection->awaiting = true;
         delay_line_pour(bytes, bufferevent_get_output(connection->service));
@@ -201,7 +201,7 @@ static void on_service_bytes(struct bufferevent *service, void *arg)
 {
     struct connection *connection = arg;
 
-    connection->touched_at = clock_monotonic_ns();
+    connection->touched_at = monotonic_ns();
     connection->awaiting = false;
     delay_line_take(connection->line, bufferevent_get_input(service), link_delay(connection->relay));
     connection_settle(connection);
@@ -276,8 +276,8 @@ static void connection_open(struct relay *relay, evutil_socket_t fd, bool echo)
     struct bufferevent *user = bufferevent_socket_new(relay->base, fd, BEV_OPT_CLOSE_ON_FREE);
 
     CHECK(connection && user);
-    *connection = (struct connection){
-        .relay = relay, .user = user, .touched_at = clock_monotonic_ns(), .awaiting = !echo};
+    *connection =
+        (struct connection){.relay = relay, .user = user, .touched_at = monotonic_ns(), .awaiting = !echo};
     connection->line = delay_line_new(relay->base, user, on_moved, connection);
     CHECK(connection->line);
     LIST_INSERT_HEAD(&relay->connections, connection, link);
@@ -333,7 +333,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 {
     struct relay *relay = arg;
     struct connection *connection = LIST_FIRST(&relay->connections);
-    int64_t now = clock_monotonic_ns();
+    int64_t now = monotonic_ns();
 
     (void)fd;
     (void)what;
@@ -356,7 +356,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 static void finish(struct relay *relay, duration quiet, duration limit)
 {
     relay->finish_quiet_ns = quiet;
-    relay->finish_by = clock_monotonic_ns() + limit;
+    relay->finish_by = monotonic_ns() + limit;
     listen_as_due(relay);
     sweep_in(relay, 0);
 }

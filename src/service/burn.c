@@ -1,6 +1,6 @@
 #include "service/burn.h"
 
-#include "inject/clock.h"
+#include "base/clock.h"
 
 #include <event2/event.h>
 #include <poll.h>
@@ -25,13 +25,13 @@ static bool in_a_hurry(const struct burn *burn)
 
 static void spin(const struct burn *burn, duration share_ns)
 {
-    int64_t now = clock_monotonic_ns(), end = now + share_ns, look_at = now + LOOK_NS;
+    int64_t now = monotonic_ns(), end = now + share_ns, look_at = now + LOOK_NS;
     volatile uint64_t work = 1;
 
     while (now < end) {
         for (int i = 0; i < 1000; i++)
             work = work * UINT64_C(6364136223846793005) + 1;
-        now = clock_monotonic_ns();
+        now = monotonic_ns();
         if (now < look_at)
             continue;
         if (in_a_hurry(burn))

@@ -1,7 +1,7 @@
 #include "service/kv.h"
 
 #include "base/check.h"
-#include "inject/clock.h"
+#include "base/clock.h"
 #include "service/kvlog.h"
 
 #include <errno.h>
@@ -140,7 +140,7 @@ static void suffer(const struct kv *kv)
 /* Appends (if there is anything) and fsyncs, as users and the node agent see it. */
 static int store(struct kv *kv, struct kvlog *log, const char *bytes, size_t length)
 {
-    int64_t began_at = clock_monotonic_ns();
+    int64_t began_at = monotonic_ns();
 
     atomic_store(&kv->vitals->storage_since, (uint64_t)began_at);
     suffer(kv);
@@ -153,7 +153,7 @@ static int store(struct kv *kv, struct kvlog *log, const char *bytes, size_t len
     }
     if (unknown && log == &kv->log)
         kv->broken = true;
-    atomic_fetch_add(&kv->vitals->storage_ns, (uint64_t)(clock_monotonic_ns() - began_at));
+    atomic_fetch_add(&kv->vitals->storage_ns, (uint64_t)(monotonic_ns() - began_at));
     atomic_fetch_add(&kv->vitals->storage_writes, 1);
     atomic_store(&kv->vitals->storage_since, 0);
     return result;

@@ -1,6 +1,7 @@
 #include "store/store.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "store/insert.h"
 #include "store/lock.h"
@@ -61,13 +62,6 @@ struct store_writer {
     uint64_t epoch; /* the newest in the database that we have seen or written */
     int log_pages;  /* in the write-ahead log after the last commit */
 };
-
-static instant monotonic(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * SECOND + now.tv_nsec;
-}
 
 /* --- the loop's side ---------------------------------------------------------------------------------- */
 
@@ -161,7 +155,7 @@ static void hand_over(struct store_writer *writer, uint64_t ticket, bool urgent)
         writer->pending_ticket = ticket;
     bool first = writer->pending_since == INSTANT_NONE;
     if (first)
-        writer->pending_since = monotonic();
+        writer->pending_since = monotonic_ns();
     if (urgent || writer->pending.used >= FULL_BATCH)
         writer->urgent = true;
     if (first || writer->urgent)
@@ -209,7 +203,7 @@ static bool wait_for_work(struct store_writer *writer)
             continue;
         }
         instant due_at = writer->pending_since + gather_ns;
-        if (writer->urgent || writer->closing || monotonic() >= due_at)
+        if (writer->urgent || writer->closing || monotonic_ns() >= due_at)
             return true;
         struct timespec until = {.tv_sec = due_at / SECOND, .tv_nsec = due_at % SECOND};
         pthread_cond_timedwait(&writer->work, &writer->mutex, &until);

@@ -1,6 +1,7 @@
 #include "wire/client.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "wire/http_words.h"
 
@@ -67,15 +68,7 @@ struct client {
     struct slot slot[];
 };
 
-static instant now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * SECOND + time.tv_nsec;
-}
-
-/* --- the end of a call
- * -------------------------------------------------------------------------------------- */
+/* --- the end of a call ---------------------------------------------------------------------------------- */
 
 static void free_call(struct call *call)
 {
@@ -94,7 +87,7 @@ static void finish(struct call *call, int status, const char *body, size_t lengt
                             .error = status ? NULL : call->error,
                             .body = body,
                             .length = length,
-                            .took_ns = now() - call->sent_at};
+                            .took_ns = monotonic_ns() - call->sent_at};
     call->done(call->context, &answer);
     free_call(call);
 }
@@ -105,7 +98,7 @@ static void leave_slot(struct call *call)
     if (!slot)
         return;
     slot->call = NULL;
-    slot->idle_since = now();
+    slot->idle_since = monotonic_ns();
     slot->client->under_way--;
     call->slot = NULL;
 }
@@ -158,8 +151,7 @@ static void fail(struct call *call)
     event_active(client->pump, EV_TIMEOUT, 0);
 }
 
-/* --- what evhttp calls
- * -------------------------------------------------------------------------------------- */
+/* --- what evhttp calls ---------------------------------------------------------------------------------- */
 
 static void dispatch_waiting(struct client *client);
 
@@ -225,8 +217,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
     fail(call);
 }
 
-/* --- sending
- * ------------------------------------------------------------------------------------------------ */
+/* --- sending -------------------------------------------------------------------------------------------- */
 
 /* The socket of a connection that can carry another request, or -1 after making a new one if that was
  * necessary or wanted. */
@@ -236,7 +227,7 @@ static int usable_socket(struct slot *slot, bool fresh)
     char byte;
     bool silent =
         fd >= 0 && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
-    if (!fresh && silent && now() - slot->idle_since <= REUSE_NS)
+    if (!fresh && silent && monotonic_ns() - slot->idle_since <= REUSE_NS)
         return fd;
     if (fd >= 0)
         free_connection(slot); /* closed by the server, or old, or not wanted */
@@ -408,7 +399,7 @@ int client_send(struct client *client, const char *method, const char *path, con
     call->timeout_ns = timeout_ns;
     call->done = done;
     call->context = context;
-    call->sent_at = now();
+    call->sent_at = monotonic_ns();
     struct timeval after = {.tv_sec = timeout_ns / SECOND, .tv_usec = timeout_ns % SECOND / MICROSECOND};
     event_add(call->timer, &after);
     *client->last = call;
@@ -418,8 +409,7 @@ int client_send(struct client *client, const char *method, const char *path, con
     return 0;
 }
 
-/* --- beginning and end
- * -------------------------------------------------------------------------------------- */
+/* --- beginning and end ---------------------------------------------------------------------------------- */
 
 struct client *client_new(struct event_base *base, const struct client_options *options)
 {
@@ -511,8 +501,7 @@ bool client_parse_url(const char *url, char *host, size_t host_size, int *port)
     return true;
 }
 
-/* --- blocking
- * ----------------------------------------------------------------------------------------------- */
+/* --- blocking ------------------------------------------------------------------------------------------- */
 
 struct blocking {
     struct event_base *base;

@@ -55,8 +55,7 @@ bool client_parse_url(const char *url, char *host, size_t host_size, int *port);
 int client_call(const char *host, int port, const char *method, const char *path, const char *content_type,
                 const char *body, size_t body_bytes, duration timeout_ns, char **answer_body);
 
-/* --- Server-Sent Events
- * ------------------------------------------------------------------------------------- */
+/* --- Server-Sent Events --------------------------------------------------------------------------------- */
 
 struct event_stream;
 

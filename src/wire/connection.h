@@ -12,6 +12,7 @@
 #ifndef WIRE_CONNECTION_H
 #define WIRE_CONNECTION_H
 
+#include "base/clock.h"
 #include "wire/server.h"
 
 #include <microhttpd.h>
@@ -68,8 +69,6 @@ struct server {
     bool stopping;
     struct server_counts counts;
 };
-
-instant monotonic_now(void);
 
 /* request.c: what libmicrohttpd calls. */
 enum MHD_Result request_arrives(void *server, struct MHD_Connection *mhd, const char *url, const char *method,

@@ -88,8 +88,7 @@ static void tell_end(struct event_stream *stream, const char *why)
     tell(stream, NULL, why);
 }
 
-/* --- the text
- * ----------------------------------------------------------------------------------------------- */
+/* --- the text ------------------------------------------------------------------------------------------- */
 
 static void event_over(struct event_stream *stream)
 {
@@ -157,8 +156,7 @@ static bool take_bytes(struct event_stream *stream, const char *at, size_t lengt
     return true;
 }
 
-/* --- what evhttp calls
- * -------------------------------------------------------------------------------------- */
+/* --- what evhttp calls ---------------------------------------------------------------------------------- */
 
 static void wait_for_bytes(struct event_stream *stream)
 {
@@ -211,8 +209,7 @@ static void on_silence(evutil_socket_t fd, short what, void *context)
         free_stream(stream);
 }
 
-/* --- beginning and end
- * -------------------------------------------------------------------------------------- */
+/* --- beginning and end ---------------------------------------------------------------------------------- */
 
 static bool send_request(struct event_stream *stream, const char *host, int port, const char *path)
 {

@@ -11,8 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- parsing
- * ------------------------------------------------------------------------------------------------ */
+/* --- parsing -------------------------------------------------------------------------------------------- */
 
 static bool failed(const struct json_error *error)
 {
@@ -84,8 +83,7 @@ json_t *json_parse(const char *bytes, size_t length, struct json_error *error)
     return document;
 }
 
-/* --- where it is, and what is wrong
- * ------------------------------------------------------------------------- */
+/* --- where it is, and what is wrong --------------------------------------------------------------------- */
 
 /* One step of an RFC 6901 pointer: '~' and '/' are escaped. */
 static void add_step(struct text *pointer, const char *name)
@@ -152,8 +150,7 @@ void json_refuse_word(struct json_reader *reader, const char *name, const char *
         json_refuse(reader, name, "no such %s", what);
 }
 
-/* --- the reader
- * --------------------------------------------------------------------------------------------- */
+/* --- the reader ----------------------------------------------------------------------------------------- */
 
 struct json_reader json_reader_over(json_t *document, struct json_error *error)
 {
@@ -344,8 +341,7 @@ duration json_read_seconds(struct json_reader *reader, const char *name, enum js
     return isnan(seconds) ? otherwise : duration_from_seconds(seconds);
 }
 
-/* --- what is inside
- * ----------------------------------------------------------------------------------------- */
+/* --- what is inside ------------------------------------------------------------------------------------- */
 
 struct json_reader json_read_object(struct json_reader *reader, const char *name, enum json_need need)
 {
@@ -419,8 +415,7 @@ const char *json_next_member(struct json_reader *reader, const char *after)
     return at ? json_object_iter_key(at) : NULL;
 }
 
-/* --- writing
- * ------------------------------------------------------------------------------------------------ */
+/* --- writing -------------------------------------------------------------------------------------------- */
 
 json_t *json_of_instant(instant at)
 {

@@ -118,8 +118,7 @@ void json_refuse(struct json_reader *reader, const char *name, const char *forma
 void json_refuse_word(struct json_reader *reader, const char *name, const char *what,
                       const char *const *words, size_t count);
 
-/* --- writing; each returns a new reference
- * ------------------------------------------------------------------ */
+/* --- writing; each returns a new reference -------------------------------------------------------------- */
 
 json_t *json_of_instant(instant at);     /* RFC 3339, or null for INSTANT_NONE and INSTANT_NEVER */
 json_t *json_of_number(double number);   /* null for NaN and the infinities, which JSON has no words for */

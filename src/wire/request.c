@@ -63,8 +63,7 @@ void connection_cut(struct connection *connection, int status, const char *detai
     connection->phase = PHASE_CLOSING;
 }
 
-/* --- the answer
- * --------------------------------------------------------------------------------------------- */
+/* --- the answer ----------------------------------------------------------------------------------------- */
 
 /* Gives the response to libmicrohttpd; only from within its calls. */
 static enum MHD_Result queue_response(struct connection *connection)
@@ -108,7 +107,7 @@ static struct MHD_Response *make_response(const char *type, const char *body, si
 /* For an answer as long as `length`. */
 static void start_answer_deadline(struct connection *connection, size_t length)
 {
-    connection->deadline_by = monotonic_now() + connection->server->options.request_deadline_ns +
+    connection->deadline_by = monotonic_ns() + connection->server->options.request_deadline_ns +
                               (duration)(length / ANSWER_BYTES_PER_SECOND) * SECOND;
 }
 
@@ -150,8 +149,7 @@ void server_answer_header(struct request *request, const char *name, const char 
     request->header_values[request->headers++] = value;
 }
 
-/* --- the request
- * -------------------------------------------------------------------------------------------- */
+/* --- the request ---------------------------------------------------------------------------------------- */
 
 const char *request_method(const struct request *request)
 {
@@ -185,8 +183,7 @@ bool request_abandoned(const struct request *request)
     return request->abandoned;
 }
 
-/* --- what libmicrohttpd calls
- * ------------------------------------------------------------------------------- */
+/* --- what libmicrohttpd calls --------------------------------------------------------------------------- */
 
 /* An answer of the server itself, after which the connection ends. */
 static enum MHD_Result refuse(struct connection *connection, int status, const char *why)
@@ -342,6 +339,6 @@ void request_completed(void *server, struct MHD_Connection *mhd, void **unused,
     *request = (struct request){.connection = connection};
     if (connection->phase != PHASE_CLOSING)
         connection->phase = PHASE_IDLE;
-    connection->since = monotonic_now();
+    connection->since = monotonic_ns();
     connection->bytes_received = BYTES_UNKNOWN;
 }

@@ -28,15 +28,7 @@
 
 #define LISTEN_BACKLOG 1024
 
-instant monotonic_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * SECOND + now.tv_nsec;
-}
-
-/* --- the loop
- * ----------------------------------------------------------------------------------------------- */
+/* --- the loop ------------------------------------------------------------------------------------------- */
 
 /* No timeouts of libmicrohttpd are in use, so what it tells is either "at once" or nothing. */
 static void run(struct server *server)
@@ -131,7 +123,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *context)
     (void)fd;
     (void)what;
     struct server *server = context;
-    instant now = monotonic_now();
+    instant now = monotonic_ns();
     struct connection *next;
     for (struct connection *connection = server->first; connection; connection = next) {
         next = connection->next;
@@ -141,8 +133,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *context)
     run(server);
 }
 
-/* --- connections
- * -------------------------------------------------------------------------------------------- */
+/* --- connections ---------------------------------------------------------------------------------------- */
 
 static void connection_begins(struct server *server, struct MHD_Connection *mhd, void **socket_context)
 {
@@ -153,11 +144,8 @@ static void connection_begins(struct server *server, struct MHD_Connection *mhd,
         shutdown(info->connect_fd, SHUT_RDWR);
         return;
     }
-    *connection = (struct connection){.server = server,
-                                      .next = server->first,
-                                      .mhd = mhd,
-                                      .fd = info->connect_fd,
-                                      .since = monotonic_now()};
+    *connection = (struct connection){
+        .server = server, .next = server->first, .mhd = mhd, .fd = info->connect_fd, .since = monotonic_ns()};
     connection->request.connection = connection;
     if (server->first)
         server->first->previous = connection;
@@ -195,8 +183,7 @@ static enum MHD_Result admit(void *context, const struct sockaddr *address, sock
     return server->counts.connections < (unsigned)server->options.connections ? MHD_YES : MHD_NO;
 }
 
-/* --- beginning and end
- * -------------------------------------------------------------------------------------- */
+/* --- beginning and end ---------------------------------------------------------------------------------- */
 
 union address {
     struct sockaddr any;
@@ -325,7 +312,7 @@ struct server *server_start(struct event_base *base, const struct server_options
     server->handler = handler;
     server->closed = closed;
     server->context = context;
-    server->swept_at = monotonic_now();
+    server->swept_at = monotonic_ns();
     int fd = options->listen_fd >= 0 ? options->listen_fd
                                      : listen_on(options->address, options->port, error, error_size);
     if (fd < 0) {

@@ -49,8 +49,7 @@ struct server *server_start(struct event_base *base, const struct server_options
 void server_stop(struct server **server);
 int server_port(const struct server *server);
 
-/* --- the request; strings are NUL-terminated and live until it is answered
- * ---------------------------------- */
+/* --- the request; strings are NUL-terminated and live until it is answered ------------------------------ */
 
 const char *request_method(const struct request *request);
 const char *request_path(const struct request *request);                     /* decoded, without the query */
@@ -59,8 +58,7 @@ const char *request_header(const struct request *request, const char *name); /* 
 const char *request_body(const struct request *request, size_t *length);     /* "" if there is none */
 bool request_abandoned(const struct request *request); /* the client has left meanwhile */
 
-/* --- the answer
- * --------------------------------------------------------------------------------------------- */
+/* --- the answer ----------------------------------------------------------------------------------------- */
 
 /* `body` is copied. `content_type` NULL: application/json. */
 void server_answer(struct request *request, int status, const char *content_type, const char *body,

@@ -109,7 +109,7 @@ struct stream *server_stream_begin(struct request *request, void *stream_context
     *stream = (struct stream){.connection = connection,
                               .context = stream_context,
                               .limit = server->options.stream_bytes_limit,
-                              .sent_at = monotonic_now(),
+                              .sent_at = monotonic_ns(),
                               .references = 2};
     connection->stream = stream;
     server->counts.streams++;
@@ -137,7 +137,7 @@ bool server_stream_send(struct stream *stream, const char *bytes, size_t length)
     }
     memcpy(stream->waiting + stream->end, bytes, length);
     stream->end += length;
-    stream->sent_at = monotonic_now();
+    stream->sent_at = monotonic_ns();
     wake(stream);
     return true;
 }

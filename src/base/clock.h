@@ -1,6 +1,7 @@
-/* The two clocks of a node: both in nanoseconds, both deaf to whoever sets the wall clock. */
-#ifndef AGENT_CLOCK_H
-#define AGENT_CLOCK_H
+/* The clocks of the doing side, in nanoseconds and deaf to whoever sets the wall clock. The deciding side
+ * (core) never includes this: there, time arrives with the events. */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
 
 #include "base/units.h"
 
@@ -14,7 +15,8 @@ static inline int64_t clock_ns(clockid_t clock)
     return now.tv_sec * SECOND + now.tv_nsec;
 }
 
-/* For time-outs, leases and latencies: stands still while the machine is suspended. */
+/* For time-outs, leases and latencies: the same for all processes of a machine, and it stands still while the
+ * machine is suspended, so that a lease does not run out in a closed bag. */
 static inline int64_t monotonic_ns(void)
 {
     return clock_ns(CLOCK_MONOTONIC);
