@@ -98,7 +98,7 @@ static void print_health(struct up *up)
                ink_off(stdout, ink_of_word(word)));
     }
     if (health)
-        printf("%lld node%s, %lld ill, %lld of %lld in work%s%s", member_whole(health, "fleet"),
+        printf("%lld node%s, %lld ill by themselves, %lld of %lld in work%s%s", member_whole(health, "fleet"),
                member_whole(health, "fleet") == 1 ? "" : "s", member_whole(health, "unhealthy"),
                member_whole(health, "disrupted"), member_whole(health, "budget"),
                member_true(health, "breaker_open") ? ", BREAKER OPEN" : "",
