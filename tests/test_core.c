@@ -271,7 +271,7 @@ static void test_a_command_that_never_began_is_tried_again(void **state)
     story_report(s, 5, web, ILL);
     story_saw(s, "restart_service: the command never began (failed)");
     story_saw(s, "5.0 ACT       web-1     its report is answered with restart_service, attempt 2");
-    story_end(s, 5.1, web, OUTCOME_REFUSED, false); /* it cannot do this at all */
+    story_end(s, 5.1, web, OUTCOME_UNSUPPORTED, false); /* it cannot do this at all */
     story_report(s, 6, web, ILL);
     story_saw(s, "6.0 ACT       web-1     its report is answered with drain_node, attempt 3");
     story_free(&s);

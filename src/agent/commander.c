@@ -63,7 +63,8 @@ static void on_limit(evutil_socket_t fd, short what, void *context)
     struct commander *commander = context;
     uint64_t id = commander->running.id;
     commander->running.id = 0;
-    record(commander, id, OUTCOME_FAILED, true, monotonic_ns() - commander->began_ns,
+    /* It may still come to its end: whether it helped must be observed. */
+    record(commander, id, OUTCOME_CUT, true, monotonic_ns() - commander->began_ns,
            "it was not finished in 20 s");
     next(commander);
 }
@@ -84,11 +85,12 @@ static const char *objection(const struct commander *commander, const struct ord
 static void begin(struct commander *commander, const struct waiting *waiting)
 {
     const struct order *order = &waiting->order;
+    enum outcome refusal = OUTCOME_REFUSED;
     const char *why = objection(commander, order);
     if (!why)
-        why = remedies_objection(commander->options.remedies, order->remedy);
+        why = remedies_objection(commander->options.remedies, order->remedy, &refusal);
     if (why) {
-        record(commander, order->id, OUTCOME_REFUSED, false, 0, why);
+        record(commander, order->id, refusal, false, 0, why);
     } else if (monotonic_ns() >= waiting->expires_ns) {
         record(commander, order->id, OUTCOME_EXPIRED, false, 0, "its time was over before its turn came");
     } else if (journal_begin(commander->options.journal, order->id) < 0) {

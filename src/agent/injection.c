@@ -76,7 +76,7 @@ static void strike_crash(struct injection *injection, struct fault *fault)
     pid_t pid = supervisor_pid(injection->options.supervisor);
     if (pid <= 0)
         fault_fail(fault, "the service is not running");
-    else if (journal_strike(injection->options.journal, fault->id) < 0)
+    else if (journal_strike(injection->options.journal, fault->id, fault->until_ns - fault->began_ns) < 0)
         fault_fail(fault, "the command journal cannot be written");
     else if (kill(pid, SIGKILL) < 0)
         fault_fail(fault, strerror(errno));
@@ -89,7 +89,7 @@ static void strike_hang(struct injection *injection, struct fault *fault)
         fault_fail(fault, "the service is not running");
         return;
     }
-    if (journal_strike(injection->options.journal, fault->id) < 0) {
+    if (journal_strike(injection->options.journal, fault->id, fault->until_ns - fault->began_ns) < 0) {
         fault_fail(fault, "the command journal cannot be written");
         return;
     }
@@ -116,7 +116,7 @@ static void fault_strike(struct injection *injection, struct fault *fault)
         fault_fail(fault, "this node agent has no such fault");
     else if (fault->until_ns <= fault->began_ns)
         fault_end(injection, fault, "expired");
-    else if (once && fault->id <= journal_struck(injection->options.journal))
+    else if (once && journal_has_struck(injection->options.journal, fault->id))
         fault_end(injection, fault, "cured"); /* by our own restart: the process it struck is gone */
     else if (service_reads_page && !injection->options.built_in)
         fault_fail(fault, "this node runs a program of its own; only the built-in service has this fault");

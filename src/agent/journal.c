@@ -1,5 +1,7 @@
 #include "agent/journal.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -15,14 +17,14 @@ enum { LINE_SIZE = 384, LINES_MAX = 2048, PATH_BYTES = 4096 };
 /* The lines, each after eight hexadecimal digits of checksum and a blank:
  *     epoch E            the highest epoch seen
  *     floor ID           ids up to ID are forgotten
- *     struck ID          the newest fault that was struck once
+ *     struck ID UNTIL    the newest fault that was struck once, and the uptime in ns at which its lease ends
  *     begin ID
  *     end ID OUTCOME BEGAN TOOK_US DETAIL...
  *     ack ID */
 struct journal {
     struct journal_entry entries[JOURNAL_ENTRIES]; /* in the order they came */
     size_t count;
-    uint64_t epoch_floor, id_floor, struck;
+    uint64_t epoch_floor, id_floor, struck, struck_until;
     size_t lines; /* in the file */
     int fd, lock_fd;
     char path[PATH_BYTES];
@@ -112,7 +114,7 @@ static void take_line(struct journal *journal, const char *line, size_t length)
     else if (strncmp(fact, "floor ", 6) == 0)
         raise_to(&journal->id_floor, number);
     else if (strncmp(fact, "struck ", 7) == 0)
-        raise_to(&journal->struck, number);
+        sscanf(rest, "%" SCNu64 " %" SCNu64, &journal->struck, &journal->struck_until);
     else if (strncmp(fact, "begin ", 6) == 0)
         place(journal, number)->began = true;
     else if (strncmp(fact, "end ", 4) == 0)
@@ -177,6 +179,13 @@ static int write_number(int fd, const char *word, uint64_t number)
     return write_line(fd, fact);
 }
 
+static int write_struck(int fd, const struct journal *journal)
+{
+    char fact[LINE_SIZE - 16];
+    snprintf(fact, sizeof fact, "struck %" PRIu64 " %" PRIu64, journal->struck, journal->struck_until);
+    return write_line(fd, fact);
+}
+
 static int write_entry(int fd, const struct journal_entry *entry)
 {
     char fact[LINE_SIZE - 16];
@@ -214,7 +223,7 @@ static int rewrite(struct journal *journal)
         return -errno;
     int error = write_number(fd, "epoch", journal->epoch_floor);
     error = error ? error : write_number(fd, "floor", journal->id_floor);
-    error = error ? error : write_number(fd, "struck", journal->struck);
+    error = error ? error : write_struck(fd, journal);
     for (size_t i = 0; i < journal->count && !error; i++)
         error = write_entry(fd, &journal->entries[i]);
     if (!error && (fsync(fd) < 0 || rename(fresh, journal->path) < 0))
@@ -301,9 +310,9 @@ uint64_t journal_id_floor(const struct journal *journal)
     return journal->id_floor;
 }
 
-uint64_t journal_struck(const struct journal *journal)
+bool journal_has_struck(const struct journal *journal, uint64_t fault)
 {
-    return journal->struck;
+    return fault <= journal->struck && (uint64_t)uptime_ns() < journal->struck_until;
 }
 
 int journal_meet_epoch(struct journal *journal, uint64_t epoch)
@@ -328,10 +337,11 @@ int journal_end(struct journal *journal, const struct journal_entry *entry)
     return settle(journal, write_entry(journal->fd, entry));
 }
 
-int journal_strike(struct journal *journal, uint64_t fault)
+int journal_strike(struct journal *journal, uint64_t fault, duration lease_ns)
 {
-    raise_to(&journal->struck, fault);
-    return settle(journal, write_number(journal->fd, "struck", fault));
+    journal->struck = fault;
+    journal->struck_until = (uint64_t)(uptime_ns() + lease_ns);
+    return settle(journal, write_struck(journal->fd, journal));
 }
 
 void journal_acknowledge(struct journal *journal, uint64_t id)

@@ -6,6 +6,7 @@
 #ifndef AGENT_JOURNAL_H
 #define AGENT_JOURNAL_H
 
+#include "base/units.h"
 #include "core/vocabulary.h"
 
 #include <stdbool.h>
@@ -38,14 +39,16 @@ const struct journal_entry *journal_unacknowledged(const struct journal *journal
 
 uint64_t journal_epoch_floor(const struct journal *journal); /* the highest epoch seen */
 uint64_t
-journal_id_floor(const struct journal *journal);        /* ids up to this one are forgotten, hence refused */
-uint64_t journal_struck(const struct journal *journal); /* the newest fault that was struck once, 0: none */
+journal_id_floor(const struct journal *journal); /* ids up to this one are forgotten, hence refused */
+/* Whether that fault, of the kind that strikes once, has struck already. What a lease ago was struck is
+ * forgotten, since a fresh database numbers its faults anew. */
+bool journal_has_struck(const struct journal *journal, uint64_t fault);
 
 /* Each is on disk when it returns 0; negative errno: it may not be, and nothing may follow from it. */
 int journal_meet_epoch(struct journal *journal, uint64_t epoch);
 int journal_begin(struct journal *journal, uint64_t id);
 int journal_end(struct journal *journal, const struct journal_entry *entry); /* with or without a begin */
-int journal_strike(struct journal *journal, uint64_t fault);
+int journal_strike(struct journal *journal, uint64_t fault, duration lease_ns);
 
 /* Not forced to disk: at worst an outcome is told twice. */
 void journal_acknowledge(struct journal *journal, uint64_t id);

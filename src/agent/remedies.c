@@ -172,8 +172,9 @@ void remedies_free(struct remedies **owner)
     free(remedies);
 }
 
-const char *remedies_objection(const struct remedies *remedies, int remedy)
+const char *remedies_objection(const struct remedies *remedies, int remedy, enum outcome *outcome)
 {
+    *outcome = OUTCOME_REFUSED;
     if (remedies->done)
         return "an earlier remedy is still under way";
     switch (remedy) {
@@ -182,19 +183,23 @@ const char *remedies_objection(const struct remedies *remedies, int remedy)
     case REMEDY_DRAIN_NODE:
         return NULL;
     case REMEDY_FAILOVER_STORAGE:
-        if (!remedies->options.built_in)
+        if (!remedies->options.built_in) {
+            *outcome = OUTCOME_UNSUPPORTED;
             return "this node runs a program of its own, which has no standby folder to switch to";
+        }
         return supervisor_state(remedies->options.supervisor) == SERVICE_UP
                    ? NULL
                    : "the service is not running, so it cannot switch folders";
     default:
+        *outcome = OUTCOME_UNSUPPORTED;
         return "this node agent has no such remedy";
     }
 }
 
 void remedies_begin(struct remedies *remedies, enum remedy remedy, remedies_done *done, void *context)
 {
-    CHECK(!remedies_objection(remedies, (int)remedy));
+    enum outcome outcome;
+    CHECK(!remedies_objection(remedies, (int)remedy, &outcome));
     remedies->done = done;
     remedies->context = context;
     if (remedy == REMEDY_RESTART_SERVICE)

@@ -32,7 +32,7 @@ struct remedies *remedies_new(struct event_base *base, const struct remedies_opt
 void remedies_free(struct remedies **remedies);
 
 /* Why `remedy` cannot be begun now, a sentence, or NULL if it can. */
-const char *remedies_objection(const struct remedies *remedies, int remedy);
+const char *remedies_objection(const struct remedies *remedies, int remedy, enum outcome *outcome);
 
 /* Begins one to which there is no objection. `done` is called once, possibly before the call returns. */
 void remedies_begin(struct remedies *remedies, enum remedy remedy, remedies_done *done, void *context);

@@ -36,15 +36,14 @@ void act_order(struct core *core, uint32_t slot, struct effects *out)
     core->disrupted++;
     cold->acted_at[cold->acted_next] = core->now;
     cold->acted_next = (cold->acted_next + 1) % ACTIONS_KEPT;
-    cold->action_ended_at = core->now;
     heap_set(heap_of(core), heap_item_of_slot(core, slot), incident->answer_by);
 
     effects_add_incident(core, out, EFFECT_RECORD, incident);
     effects_add(core, out, EFFECT_ACT, incident->node)->of.command = s->command;
 }
 
-/* The target is no longer disrupted; its cooldown counts from here. */
-void act_release(struct core *core, uint32_t slot)
+/* The target is no longer in work; if it was disrupted, its cooldown counts from here. */
+void act_release(struct core *core, uint32_t slot, bool disrupted)
 {
     const struct incident *incident = &slot_of(core, slot)->incident;
     struct node *node = node_of(core, incident->node);
@@ -52,7 +51,9 @@ void act_release(struct core *core, uint32_t slot)
     node->acting = NO_INDEX;
     CHECK(core->disrupted > 0);
     core->disrupted--;
-    cold_of(core, incident->node)->action_ended_at = core->now;
+    if (disrupted) {
+        cold_of(core, incident->node)->action_ended_at = core->now;
+    }
     heap_set(heap_of(core), heap_item_of_slot(core, slot), INSTANT_NEVER);
 }
 
@@ -71,9 +72,8 @@ static void record_end(struct core *core, uint32_t slot, enum outcome outcome, s
 static void end_not_begun(struct core *core, uint32_t slot, enum outcome outcome, struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
-    act_release(core, slot);
-    cold_of(core, incident->node)->action_ended_at = INSTANT_NONE;
-    if (outcome == OUTCOME_REFUSED) {
+    act_release(core, slot, false);
+    if (outcome == OUTCOME_UNSUPPORTED) {
         plan_next_rung(core, slot, WHY_NOT_BEGUN, out);
         return;
     }
@@ -81,28 +81,23 @@ static void end_not_begun(struct core *core, uint32_t slot, enum outcome outcome
     effects_add_incident(core, out, EFFECT_RECORD, incident);
 }
 
-/* The node agent says how the command ended. `slot` is ACTING, or VERIFYING with an unknown outcome. */
+/* The node agent says how the command ended. `slot` is ACTING, or VERIFYING with an unknown outcome: then its
+ * answer is late, and is taken like one in time. */
 void act_end(struct core *core, uint32_t slot, const struct command_end *end, struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
     enum outcome outcome = (enum outcome)end->outcome;
     uint32_t number = incident->node;
-    bool late = incident->state == INCIDENT_VERIFYING;
+    bool observe = incident->detector == NO_INDEX || node_of(core, number)->flags & NODE_GONE ||
+                   outcome == OUTCOME_DONE || (outcome == OUTCOME_CUT && end->began);
     record_end(core, slot, outcome, out);
-    if (late) {
-        /* Observation goes on; now that we know it was done, it may also be believed. */
-        incident->verify_from = core->now > incident->verify_from ? core->now : incident->verify_from;
-        incident->healthy_since = INSTANT_NONE;
-        incident->fresh_samples = 0;
-        effects_add_incident(core, out, EFFECT_RECORD, incident);
-    } else if (incident->detector == NO_INDEX || outcome == OUTCOME_DONE ||
-               (outcome == OUTCOME_CUT && end->began)) {
+    if (observe) {
         verify_begin(core, slot, WHY_COMMAND_ENDED, out);
     } else if (!end->began) {
         end_not_begun(core, slot, outcome, out);
     } else {
         incident->verdict = VERDICT_INEFFECTIVE;
-        act_release(core, slot);
+        act_release(core, slot, true);
         plan_next_rung(core, slot, WHY_COMMAND_FAILED, out);
     }
     node_refresh_illness(core, number, out);

@@ -28,20 +28,19 @@ struct core_config {
 
 /* --- what goes in --------------------------------------------------------------------------------------- */
 
-#define X_EVENTS(X)                                                                                          \
-    X(HELLO, "hello")                                                                                        \
-    X(GOODBYE, "goodbye")                                                                                    \
-    X(REPORT, "report")                                                                                      \
-    X(DEADLINE, "deadline")                                                                                  \
-    X(COMMAND_END, "command_end")                                                                            \
-    X(OPERATOR, "operator")                                                                                  \
-    X(PROPOSAL, "proposal")                                                                                  \
-    X(POLICY, "policy")                                                                                      \
-    X(RESTORE, "restore")                                                                                    \
-    X(GAP, "gap")
-#define X(symbol, ...) EVENT_##symbol,
-enum event_kind { X_EVENTS(X) EVENT_COUNT };
-#undef X
+enum event_kind {
+    EVENT_HELLO,
+    EVENT_GOODBYE,
+    EVENT_REPORT,
+    EVENT_DEADLINE,
+    EVENT_COMMAND_END,
+    EVENT_OPERATOR,
+    EVENT_PROPOSAL,
+    EVENT_POLICY,
+    EVENT_RESTORE,
+    EVENT_GAP,
+    EVENT_COUNT
+};
 
 /* A node joins, or tells anew who it is. `calls` are node numbers; a callee need not have joined yet. */
 struct hello {
@@ -65,7 +64,7 @@ struct report {
 
 struct command_end {
     uint64_t command;
-    uint8_t outcome; /* DONE, FAILED, CUT, REFUSED or EXPIRED */
+    uint8_t outcome; /* DONE, FAILED, CUT, REFUSED, UNSUPPORTED or EXPIRED */
     uint8_t began;   /* 1: the node may have changed. Not-begun commands may be tried again */
     uint8_t reserved[6];
 };
@@ -136,18 +135,17 @@ struct event {
 
 /* --- what comes out ------------------------------------------------------------------------------------- */
 
-#define X_EFFECTS(X)                                                                                         \
-    X(RECORD, "record")   /* an incident moved or changed: store it, with the line for its timeline */       \
-    X(ACT, "act")         /* a command: store the intent, then let its node agent have it */                 \
-    X(ENDED, "ended")     /* a command ended: store its outcome */                                           \
-    X(BLOCKED, "blocked") /* an action was stopped: store reason and count */                                \
-    X(CONTROL, "control") /* the control row changed: store it */                                            \
-    X(ASK, "ask")         /* ask the planner about an incident */                                            \
-    X(NOTIFY, "notify")   /* tell people */                                                                  \
-    X(REJECT, "reject")   /* the event itself could not be taken, and why */
-#define X(symbol, ...) EFFECT_##symbol,
-enum effect_kind { X_EFFECTS(X) EFFECT_COUNT };
-#undef X
+enum effect_kind {
+    EFFECT_RECORD,  /* an incident moved or changed: store it, with the line for its timeline */
+    EFFECT_ACT,     /* a command: store the intent, then let its node agent have it */
+    EFFECT_ENDED,   /* a command ended: store its outcome */
+    EFFECT_BLOCKED, /* an action was stopped: store reason and count */
+    EFFECT_CONTROL, /* the control row changed: store it */
+    EFFECT_ASK,     /* ask the planner about an incident */
+    EFFECT_NOTIFY,  /* tell people */
+    EFFECT_REJECT,  /* the event itself could not be taken, and why */
+    EFFECT_COUNT
+};
 
 #define X_REJECTS(X)                                                                                         \
     X(NONE, "none", "")                                                                                      \
@@ -237,9 +235,6 @@ enum health { X_HEALTHS(X) HEALTH_COUNT };
 #undef X
 
 const char *health_name(enum health health);
-const char *event_kind_name(enum event_kind kind);
-const char *effect_kind_name(enum effect_kind kind);
-const char *reject_name(enum reject reject);
 const char *reject_sentence(enum reject reject);
 
 const char *core_node_name(const struct core *core, uint32_t node); /* "" if unknown */

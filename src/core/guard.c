@@ -27,9 +27,8 @@ static bool is_corroborated(const struct core *core, const struct incident *inci
     uint32_t witnesses = 0;
     const struct node *node = node_of(core, incident->node);
     for (uint32_t slot = 0; slot < core->policy.detector_count; slot++) {
-        const struct detector *other = &core->policy.detectors[slot];
-        for (uint32_t i = 0; node->firing & (1u << slot) && i < other->when_count; i++) {
-            witnesses |= 1u << metric_infos[other->when[i].metric].witness;
+        if (node->firing & (1u << slot)) {
+            witnesses |= detector_witness_mask(&core->policy.detectors[slot]);
         }
     }
     return __builtin_popcount(witnesses) >= 2;
@@ -99,39 +98,58 @@ static bool wants_people(enum block_reason reason)
     return reason == BLOCK_UNCORROBORATED || reason == BLOCK_APPROVAL;
 }
 
-/* Counts this evaluation under its reason. A new reason is told at once, an old one now and then, with its
- * count. */
-void guard_note(struct core *core, struct incident *incident, enum block_reason reason, struct effects *out)
+/* The count of a reason that is over, or of which much has not been told. */
+static void tell_block(struct core *core, struct slot *slot, struct effects *out)
 {
-    if (reason == BLOCK_NONE) {
-        incident->block = BLOCK_NONE;
-        return;
-    }
+    slot->incident.blocked_last_at = core->now;
+    slot->blocked_told = slot->incident.blocked_count;
+    effects_add_incident(core, out, EFFECT_BLOCKED, &slot->incident);
+}
+
+/* Counts this evaluation under its reason; BLOCK_NONE ends the reason before. A new reason is told at once,
+ * an old one now and then and at its end, with its count. */
+void guard_note(struct core *core, uint32_t slot, enum block_reason reason, struct effects *out)
+{
+    struct slot *s = slot_of(core, slot);
+    struct incident *incident = &s->incident;
     bool is_new = incident->block != reason;
+    if (is_new && incident->block != BLOCK_NONE && incident->blocked_count > s->blocked_told) {
+        tell_block(core, s, out);
+    }
     if (is_new) {
         incident->block = (uint8_t)reason;
         incident->blocked_at = core->now;
-        incident->blocked_count = 0;
+        incident->blocked_count = s->blocked_told = 0;
+    }
+    if (reason == BLOCK_NONE) {
+        return;
     }
     incident->blocked_count++;
     if (is_new || core->now - incident->blocked_last_at >= BLOCK_REPEAT_NS) {
-        incident->blocked_last_at = core->now;
-        effects_add_incident(core, out, EFFECT_BLOCKED, incident);
+        tell_block(core, s, out);
     }
     if (is_new && wants_people(reason)) {
         effects_add_incident(core, out, EFFECT_NOTIFY, incident);
     }
 }
 
-/* Too many are ill by themselves, or silent: suspicion falls on us. Latched until a person says reset. */
+/* Too many are ill by themselves, or silent: suspicion falls on us. Latched until a person says reset; then
+ * it takes more than he knew of to open it again. */
 void guard_check_breaker(struct core *core, struct effects *out)
 {
     const struct guards *guards = &core->policy.guards;
     uint32_t unhealthy = core_unhealthy(core);
+    core->forgiven = unhealthy < core->forgiven ? unhealthy : core->forgiven;
     if (core->control.breaker_open || core->fleet == 0 || unhealthy < guards->breaker_at_least ||
-        (double)unhealthy <= guards->breaker_unhealthy_ratio * core->fleet) {
+        unhealthy <= core->forgiven || (double)unhealthy <= guards->breaker_unhealthy_ratio * core->fleet) {
         return;
     }
     core->control.breaker_open = 1;
     effects_add_control(core, out);
+}
+
+void guard_reset_breaker(struct core *core)
+{
+    core->control.breaker_open = 0;
+    core->forgiven = core_unhealthy(core);
 }

@@ -4,7 +4,7 @@
  *        +--------------------------------------------+
  *        |            +-------------------------------|-----------+
  *        |            |     not begun / failed        v           |
- *   --> OPEN ---> PLANNED ---> ACTING ---> VERIFYING ---> RESOLVED -+
+ *   --> OPEN <--> PLANNED ---> ACTING ---> VERIFYING ---> RESOLVED -+
  *        |            ^  ^        |            |  |          ^      | the same finding again, too soon:
  *        |            |  +--------+            |  |          |      | it did not help after all
  *        |            +------------------------+  |          |      v

@@ -93,6 +93,7 @@ void node_goodbye(struct core *core, uint32_t number)
         core->fleet--;
     }
     node_mark(core, node, NODE_SILENT, false);
+    node_mark(core, node, NODE_ILL, false);
     node->flags &= ~(uint32_t)NODE_HERE;
     node->flags |= NODE_GONE;
     node->pending = node->firing = node->clearing = 0;
@@ -114,7 +115,7 @@ static enum reject report_weigh(const struct node *node, const struct report *re
     if (report->boot != 0 && report->boot == node->previous_boot) {
         return REJECT_OLD_REPORT;
     }
-    bool same_boot = report->boot == node->boot;
+    bool same_boot = report->boot == node->boot || report->boot == 0;
     if (same_boot && report->sequence != 0 && report->sequence <= node->sequence) {
         return REJECT_OLD_REPORT;
     }
@@ -129,6 +130,9 @@ static enum reject report_weigh(const struct node *node, const struct report *re
 
 static void report_number(struct node *node, const struct report *report)
 {
+    if (report->boot == 0 && node->boot != 0) {
+        return; /* somebody without a boot, with curl perhaps: the node agent's own numbering goes on */
+    }
     if (report->boot != node->boot) {
         node->previous_boot = node->boot;
         node->boot = report->boot;
@@ -267,9 +271,13 @@ static void node_check_silence(struct core *core, uint32_t number)
 void node_due(struct core *core, uint32_t number, struct effects *out)
 {
     struct node *node = node_of(core, number);
+    bool work = (node->flags & NODE_WORK) != 0;
+    uint32_t firing = node->firing;
     node->flags &= ~(uint32_t)NODE_WORK;
     node_check_silence(core, number);
-    node_walk(core, number, out);
+    if (work || node->firing != firing) {
+        node_walk(core, number, out);
+    }
     guard_check_breaker(core, out);
     node_schedule(core, number);
 }
@@ -327,7 +335,7 @@ static void walk_left(struct core *core, uint32_t slot, struct effects *out)
     }
     if (incident->state == INCIDENT_VERIFYING) {
         incident->verdict = VERDICT_INCONCLUSIVE;
-        act_release(core, slot);
+        act_release(core, slot, true);
     }
     if (incident_is_active(incident)) {
         plan_close(core, slot, INCIDENT_ESCALATED, WHY_UNWATCHED, out);
@@ -355,7 +363,7 @@ static void walk_quiet(struct core *core, uint32_t slot, struct effects *out)
     case INCIDENT_VERIFYING:
         if (unwatched) {
             incident->verdict = VERDICT_INCONCLUSIVE;
-            act_release(core, slot);
+            act_release(core, slot, true);
             plan_close(core, slot, INCIDENT_RESOLVED, WHY_UNWATCHED, out);
         }
         break;
@@ -411,6 +419,7 @@ void node_refresh_illness(struct core *core, uint32_t number, struct effects *ou
         ill = ill || (i->state != INCIDENT_RESOLVED && !i->explained && !silence &&
                       (i->local_cause || i->state != INCIDENT_OPEN));
     }
+    ill = ill && !(node->flags & NODE_GONE);
     if (ill != ((node->flags & NODE_ILL) != 0)) {
         node_mark(core, node, NODE_ILL, ill);
         guard_check_breaker(core, out);

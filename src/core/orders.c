@@ -22,7 +22,8 @@ void orders_command_end(struct core *core, const struct event *event, struct eff
 static void step_approve(struct core *core, uint32_t slot, enum remedy shown, struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
-    if (incident->state != INCIDENT_PLANNED || core->policy.mode != MODE_APPROVE) {
+    if (incident->state != INCIDENT_PLANNED || core->policy.mode != MODE_APPROVE ||
+        incident->detector == NO_INDEX) {
         effects_add_reject(core, out, incident->node, REJECT_NOT_WAITING);
         return;
     }
@@ -39,16 +40,12 @@ static void step_approve(struct core *core, uint32_t slot, enum remedy shown, st
 static void step_fleet_word(struct core *core, enum operator_word word, struct effects *out)
 {
     if (word == OPERATOR_RESET) {
-        core->control.breaker_open = 0;
+        guard_reset_breaker(core);
     } else {
         core->control.paused = word == OPERATOR_PAUSE;
     }
-    effects_add_control(core, out);
-    if (word == OPERATOR_PAUSE) {
-        return;
-    }
     /* What was stopped is weighed anew at the next report of its node: nothing is replayed. */
-    guard_check_breaker(core, out);
+    effects_add_control(core, out);
 }
 
 void orders_person(struct core *core, const struct event *event, struct effects *out)

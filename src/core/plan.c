@@ -142,7 +142,7 @@ void plan_close(struct core *core, uint32_t slot, enum incident_state state, enu
     uint32_t number = incident->node;
     incident_move(incident, state, why);
     incident->closed_at = core->now;
-    incident->block = BLOCK_NONE;
+    guard_note(core, slot, BLOCK_NONE, out);
     effects_add_incident(core, out, EFFECT_RECORD, incident);
     if (state == INCIDENT_ESCALATED && why == WHY_UNWATCHED) {
         plan_release(core, slot); /* nothing will ever be heard of it again */
@@ -159,14 +159,22 @@ void plan_close(struct core *core, uint32_t slot, enum incident_state state, enu
 
 /* --- attribution ---------------------------------------------------------------------------------------- */
 
+/* A trouble that the machine still has, or that people were told of not long ago. What they leave alone for
+ * longer than the recurrence window explains nobody any more, or one full disk would leave every caller to
+ * its fate for ever. */
 static bool node_is_sick(const struct core *core, uint32_t number)
 {
     const struct node *node = node_of(core, number);
+    if (node->flags & NODE_GONE) {
+        return false;
+    }
     if (node->flags & NODE_SILENT || node->acting != NO_INDEX) {
         return true;
     }
     for (uint32_t s = node->first_incident; s != NO_INDEX; s = slot_of(core, s)->next) {
-        if (slot_of(core, s)->incident.state != INCIDENT_RESOLVED) {
+        const struct incident *i = &slot_of(core, s)->incident;
+        instant told_until = i->closed_at + core->policy.guards.recurrence_ns;
+        if (incident_is_active(i) || (i->state == INCIDENT_ESCALATED && core->now < told_until)) {
             return true;
         }
     }
@@ -234,7 +242,7 @@ static void plan_choose(struct core *core, uint32_t slot, enum remedy remedy, en
     incident->planned_at = core->now;
     incident->approved = 0;
     incident->proposed = why == WHY_PROPOSAL;
-    incident->block = BLOCK_NONE;
+    guard_note(core, slot, BLOCK_NONE, out);
     effects_add_incident(core, out, EFFECT_RECORD, incident);
 }
 
@@ -260,7 +268,7 @@ static void try_to_act(struct core *core, uint32_t slot, struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
     enum block_reason reason = guard_check(core, incident);
-    guard_note(core, incident, reason, out);
+    guard_note(core, slot, reason, out);
     if (reason == BLOCK_NONE) {
         act_order(core, slot, out);
     } else if (reason == BLOCK_ATTEMPTS) {
@@ -268,29 +276,50 @@ static void try_to_act(struct core *core, uint32_t slot, struct effects *out)
     }
 }
 
+/* The policy may have changed since: what it no longer says is not done. */
+static bool plan_stands(const struct core *core, const struct incident *incident)
+{
+    const struct detector *d = detector_of(core, incident);
+    return incident->rung < d->ladder_count && d->ladder[incident->rung].remedy == incident->remedy;
+}
+
+static void plan_again(struct core *core, uint32_t slot, struct effects *out)
+{
+    struct incident *incident = &slot_of(core, slot)->incident;
+    incident_move(incident, INCIDENT_OPEN, WHY_REPLANNED);
+    incident->remedy = REMEDY_NONE;
+    incident->approved = incident->proposed = 0;
+    guard_note(core, slot, BLOCK_NONE, out);
+    effects_add_incident(core, out, EFFECT_RECORD, incident);
+}
+
 /* Takes an OPEN or PLANNED incident as far as it can go now; others are left as they are. */
 void plan_advance(struct core *core, uint32_t slot, struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
-    if (incident->state != INCIDENT_OPEN && incident->state != INCIDENT_PLANNED) {
+    bool waits = incident->state == INCIDENT_OPEN || incident->state == INCIDENT_PLANNED;
+    if (!waits || incident->detector == NO_INDEX) {
         return;
+    }
+    if (incident->state == INCIDENT_PLANNED && !plan_stands(core, incident)) {
+        plan_again(core, slot, out);
     }
     incident->explained = plan_is_explained(core, incident);
     if (incident->explained) {
         incident->hold_until = core->now + core->policy.guards.hold_ns;
-        guard_note(core, incident, BLOCK_EXPLAINED, out);
+        guard_note(core, slot, BLOCK_EXPLAINED, out);
         return;
     }
     if (node_of(core, incident->node)->clearing & (1u << incident->detector)) {
-        guard_note(core, incident, BLOCK_CLEARING, out);
+        guard_note(core, slot, BLOCK_CLEARING, out);
         return;
     }
     if (core->now < incident->hold_until) {
-        guard_note(core, incident, BLOCK_HOLD, out);
+        guard_note(core, slot, BLOCK_HOLD, out);
         return;
     }
     if (incident->state == INCIDENT_OPEN && core->now < incident->planner_by) {
-        guard_note(core, incident, BLOCK_PLANNER, out);
+        guard_note(core, slot, BLOCK_PLANNER, out);
         return;
     }
     if (incident->state == INCIDENT_OPEN) {

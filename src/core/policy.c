@@ -21,13 +21,34 @@ void policy_init(struct policy *policy)
     };
 }
 
-uint32_t detector_witnesses(const struct detector *detector)
+static bool is_bad_direction(const struct condition *c)
+{
+    bool above = c->comparison == COMPARE_GT || c->comparison == COMPARE_GE;
+    return above == metric_infos[c->metric].worse_up;
+}
+
+/* "The service is up" is true of nearly every node, so it bears witness to nothing; "the processor does
+ * nothing" may. */
+static bool testifies(const struct condition *c)
+{
+    enum metric_unit unit = metric_infos[c->metric].unit;
+    return is_bad_direction(c) || (unit != UNIT_FLAG && unit != UNIT_COUNT);
+}
+
+uint32_t detector_witness_mask(const struct detector *detector)
 {
     uint32_t seen = 0;
     for (uint32_t i = 0; i < detector->when_count; i++) {
-        seen |= 1u << metric_infos[detector->when[i].metric].witness;
+        if (testifies(&detector->when[i])) {
+            seen |= 1u << metric_infos[detector->when[i].metric].witness;
+        }
     }
-    return (uint32_t)__builtin_popcount(seen);
+    return seen;
+}
+
+uint32_t detector_witnesses(const struct detector *detector)
+{
+    return (uint32_t)__builtin_popcount(detector_witness_mask(detector));
 }
 
 bool detector_has_local_cause(const struct detector *detector)
@@ -36,10 +57,7 @@ bool detector_has_local_cause(const struct detector *detector)
         return true; /* what a node calls cannot silence its node agent */
     }
     for (uint32_t i = 0; i < detector->when_count; i++) {
-        const struct condition *c = &detector->when[i];
-        const struct metric_info *info = &metric_infos[c->metric];
-        bool above = c->comparison == COMPARE_GT || c->comparison == COMPARE_GE;
-        if (info->local && above == info->worse_up) {
+        if (metric_infos[detector->when[i].metric].local && is_bad_direction(&detector->when[i])) {
             return true;
         }
     }

@@ -73,6 +73,8 @@ struct policy {
 void policy_init(struct policy *policy);
 
 /* Shared by the reader (to lint) and the core (to guard). */
+uint32_t
+detector_witness_mask(const struct detector *detector);       /* a bit for each witness that `when` calls */
 uint32_t detector_witnesses(const struct detector *detector); /* distinct witnesses among `when` */
 bool detector_has_local_cause(
     const struct detector *detector); /* some comparison is illness of this node itself */

@@ -70,7 +70,8 @@ static void adopt_policy(struct core *core, const struct policy *fresh)
     }
 }
 
-/* Incidents of detectors that are gone lose their place, and a walk closes them. */
+/* Incidents of detectors that are gone, or that mean something else now, lose their place, and a walk closes
+ * them: no verdict may rest on two meanings. */
 void reload_policy(struct core *core, const struct event *event)
 {
     CHECK(event->of.policy->detector_count <= DETECTOR_MAX);
@@ -78,7 +79,9 @@ void reload_policy(struct core *core, const struct event *event)
     for (uint32_t s = 0; s < core->slot_count; s++) {
         struct slot *slot = slot_of(core, s);
         if (slot->used) {
-            slot->incident.detector = reload_find_detector(&core->policy, slot->incident.detector_name);
+            uint32_t place = reload_find_detector(&core->policy, slot->incident.detector_name);
+            bool same = place != NO_INDEX && core->slot_generation[place] != core->policy_generation;
+            slot->incident.detector = same ? place : NO_INDEX;
             node_walk_later(core, slot->incident.node);
         }
     }

@@ -46,6 +46,10 @@ static void restore_incident(struct core *core, const struct incident *stored, s
         node->firing |= 1u << slot->incident.detector;
         cold_of(core, stored->node)->began_at[slot->incident.detector] = stored->began_at;
     }
+    struct node_cold *cold = cold_of(core, stored->node);
+    if (stored->attempts > 0 && stored->closed_at > cold->action_ended_at) {
+        cold->action_ended_at = stored->closed_at; /* the end of its verification */
+    }
     instant due = INSTANT_NEVER;
     if (in_flight) {
         /* The time we were away is not held against the node agent. */

@@ -26,7 +26,7 @@
 /* A stopped action that stays stopped for one reason is told again this often, with its count. */
 #define BLOCK_REPEAT_NS (5 * SECOND)
 /* A deciding walk never leaves more effects than this for one incident. */
-#define EFFECTS_RESERVE 8
+#define EFFECTS_RESERVE 9
 /* Past actions kept per node; attempts.max above this is refused by the policy reader. */
 #define ACTIONS_KEPT 16
 /* How far a walk along the call graph goes, in nodes. */
@@ -75,8 +75,10 @@ struct node_cold {
 
 struct slot {
     struct incident incident;
-    struct command command; /* the newest one */
-    uint32_t next;          /* of the same node, or of the free list */
+    struct command command;   /* the newest one */
+    uint32_t healthy_samples; /* in the present run of clear samples */
+    uint32_t blocked_told;    /* of incident.blocked_count */
+    uint32_t next;            /* of the same node, or of the free list */
     uint32_t used;
 };
 
@@ -91,12 +93,11 @@ struct core {
     uint32_t fleet;
     uint32_t unhealthy; /* of the fleet: ill by themselves, or silent */
     uint32_t disrupted;
+    uint32_t forgiven;   /* unhealthy nodes that a person knew of when he reset the breaker */
     uint32_t free_slot;  /* of those given back; NO_INDEX if there is none */
     uint32_t slot_count; /* slots below this number were used at least once */
     uint32_t policy_generation;
-    uint32_t reserved;
-    uint32_t
-        slot_generation[DETECTOR_MAX]; /* the policy generation in which this slot last changed its meaning */
+    uint32_t slot_generation[DETECTOR_MAX]; /* the policy generation that last changed its meaning */
     struct policy policy;
 };
 
@@ -197,13 +198,14 @@ bool plan_is_explained(const struct core *core, const struct incident *incident)
 void plan_due(struct core *core, uint32_t slot, struct effects *out);
 
 enum block_reason guard_check(const struct core *core, const struct incident *incident);
-void guard_note(struct core *core, struct incident *incident, enum block_reason reason, struct effects *out);
+void guard_note(struct core *core, uint32_t slot, enum block_reason reason, struct effects *out);
 void guard_check_breaker(struct core *core, struct effects *out);
+void guard_reset_breaker(struct core *core);
 
 void act_order(struct core *core, uint32_t slot, struct effects *out);
 void act_end(struct core *core, uint32_t slot, const struct command_end *end, struct effects *out);
 void act_no_answer(struct core *core, uint32_t slot, struct effects *out);
-void act_release(struct core *core, uint32_t slot); /* the target is no longer disrupted */
+void act_release(struct core *core, uint32_t slot, bool disrupted); /* if so, the cooldown counts from now */
 
 void verify_begin(struct core *core, uint32_t slot, enum why why, struct effects *out);
 void verify_report(struct core *core, uint32_t slot, const struct sample_pair *pair, bool hole,

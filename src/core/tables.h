@@ -46,6 +46,7 @@
     X(OPEN, PLANNED)                                                                                         \
     X(OPEN, RESOLVED)                                                                                        \
     X(OPEN, ESCALATED)                                                                                       \
+    X(PLANNED, OPEN)                                                                                         \
     X(PLANNED, ACTING)                                                                                       \
     X(PLANNED, RESOLVED)                                                                                     \
     X(PLANNED, ESCALATED)                                                                                    \
@@ -59,13 +60,15 @@
     X(ESCALATED, RESOLVED)
 
 /* X(symbol, name): how a command ended, as its node agent tells it. `none`: not ended. `unknown`: no answer
- * in time. `cut`: it began and was interrupted. `refused` and `expired`: it never began. */
+ * in time. `cut`: it began and was interrupted. `refused` (not now), `unsupported` (never, on this node) and
+ * `expired`: it never began. */
 #define OUTCOME_TABLE(X)                                                                                     \
     X(NONE, "none")                                                                                          \
     X(DONE, "done")                                                                                          \
     X(FAILED, "failed")                                                                                      \
     X(CUT, "cut")                                                                                            \
     X(REFUSED, "refused")                                                                                    \
+    X(UNSUPPORTED, "unsupported")                                                                            \
     X(EXPIRED, "expired")                                                                                    \
     X(UNKNOWN, "unknown")
 
@@ -81,19 +84,19 @@
  * that applies in this order. */
 #define BLOCK_REASON_TABLE(X)                                                                                \
     X(NONE, "none", "")                                                                                      \
-    X(STALE, "stale", "its newest sample is too old to act on")                                              \
-    X(GRACE, "grace", "the control plane itself was away; waiting for fresh reports")                        \
-    X(CLEARING, "clearing", "its newest samples look well again")                                            \
     X(EXPLAINED, "explained", "what it calls, or another finding here, explains it")                         \
+    X(CLEARING, "clearing", "its newest samples look well again")                                            \
     X(HOLD, "hold", "waiting for a cause to show, here or in what it calls")                                 \
     X(PLANNER, "planner", "waiting for the planner's proposal")                                              \
+    X(STALE, "stale", "its newest sample is too old to act on")                                              \
+    X(GRACE, "grace", "the control plane itself was away; waiting for fresh reports")                        \
     X(UNCORROBORATED, "uncorroborated", "one metric alone; a second witness is missing")                     \
     X(DRY_RUN, "dry_run", "the policy only watches")                                                         \
     X(PAUSED, "paused", "a person has paused automation")                                                    \
     X(BREAKER, "breaker", "too much of the fleet is ill; a person must reset the breaker")                   \
     X(IN_FLIGHT, "in_flight", "another action on this node is not finished")                                 \
-    X(COOLDOWN, "cooldown", "the last action on this node is too recent")                                    \
     X(ATTEMPTS, "attempts", "this node has used up its attempts")                                            \
+    X(COOLDOWN, "cooldown", "the last action on this node is too recent")                                    \
     X(BUDGET, "budget", "as many nodes are being worked on as the policy allows")                            \
     X(APPROVAL, "approval", "waiting for a person's approval")
 
@@ -137,7 +140,8 @@
     X(GAVE_UP, "gave_up")       /* attempts used up */                                                       \
     X(ACKNOWLEDGED, "acknowledged")                                                                          \
     X(APPROVED, "approved")                                                                                  \
-    X(UNWATCHED, "unwatched") /* the policy no longer has this detector */
+    X(REPLANNED, "replanned") /* the policy has changed, and the plan no longer stands on the ladder */      \
+    X(UNWATCHED, "unwatched") /* its node has left, or the policy does not watch for this any more */
 
 /* X(symbol, name, metric that must move, default intensity, least, most, unit of intensity, cures, sentence)
  * The intensity's unit is RATIO, SECONDS or NONE. `cures` is a mask of REMEDY_BIT()s. */

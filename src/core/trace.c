@@ -58,18 +58,6 @@ static void add_number(struct text *text, const struct condition *c)
     }
 }
 
-void trace_conditions(struct text *text, const struct condition *conditions, uint32_t count)
-{
-    static const char *const operators[] = {">", ">=", "<", "<="};
-    for (uint32_t i = 0; i < count; i++) {
-        const struct condition *c = &conditions[i];
-        const char *name = metric_name((enum metric)c->metric);
-        text_addf(text, c->rate ? "%srate(%s) %s " : "%s%s %s ", i == 0 ? "" : " and ", name,
-                  operators[c->comparison]);
-        add_number(text, c);
-    }
-}
-
 /* --- sentences ------------------------------------------------------------------------------------------ */
 
 static void say_comparison(struct text *text, const struct condition *c)
@@ -206,7 +194,9 @@ static void say_record(struct text *text, const struct core *core, const struct 
     switch ((enum incident_state)i->state) {
     case INCIDENT_OPEN:
         say_finding(text, core, i);
-        text_add(text, i->why == WHY_REOPENED ? "; it is back, so it was only masked" : "");
+        text_add(text, i->why == WHY_REOPENED    ? "; it is back, so it was only masked"
+                       : i->why == WHY_REPLANNED ? "; planned anew, the policy has changed"
+                                                 : "");
         break;
     case INCIDENT_PLANNED:
         say_plan(text, i);
@@ -363,26 +353,6 @@ const char *health_name(enum health health)
     return names[health];
 }
 
-const char *event_kind_name(enum event_kind kind)
-{
-    static const char *const names[] = {X_EVENTS(X)};
-    CHECK((unsigned)kind < EVENT_COUNT);
-    return names[kind];
-}
-
-const char *effect_kind_name(enum effect_kind kind)
-{
-    static const char *const names[] = {X_EFFECTS(X)};
-    CHECK((unsigned)kind < EFFECT_COUNT);
-    return names[kind];
-}
-
-const char *reject_name(enum reject reject)
-{
-    static const char *const names[] = {X_REJECTS(X)};
-    CHECK((unsigned)reject < REJECT_COUNT);
-    return names[reject];
-}
 #undef X
 
 const char *reject_sentence(enum reject reject)

@@ -21,9 +21,6 @@ void trace_sentence(struct text *text, const struct core *core, const struct eff
 /* Step, node, sentence and incident, as in the head of this file. */
 void trace_line(struct text *text, const struct core *core, const struct effect *effect);
 
-/* "cpu_utilization > 0.9 and request_latency > 20 ms", as a policy file writes it. */
-void trace_conditions(struct text *text, const struct condition *conditions, uint32_t count);
-
 /* A metric's value for people: "97 %", "58 ms", "12 MiB", "20 /s". NaN gives "-". */
 void trace_value(struct text *text, enum metric metric, double value);
 

@@ -17,23 +17,33 @@ void verify_begin(struct core *core, uint32_t slot, enum why why, struct effects
 {
     struct incident *incident = &slot_of(core, slot)->incident;
     const struct rung *rung = rung_of(core, incident);
-    incident_move(incident, INCIDENT_VERIFYING, why);
+    if (incident->state != INCIDENT_VERIFYING) { /* a late outcome finds it there already */
+        incident_move(incident, INCIDENT_VERIFYING, why);
+    }
+    incident->why = (uint8_t)why;
     incident->verify_from = core->now + rung->settle_ns;
     incident->verify_by = core->now + rung->within_ns;
     incident->healthy_since = INSTANT_NONE;
     incident->fresh_samples = 0;
+    slot_of(core, slot)->healthy_samples = 0;
     cold_of(core, incident->node)->action_ended_at = core->now;
     heap_set(heap_of(core), heap_item_of_slot(core, slot), incident->verify_by);
     effects_add_incident(core, out, EFFECT_RECORD, incident);
+    if (incident->detector == NO_INDEX || node_of(core, incident->node)->flags & NODE_GONE) {
+        node_walk_later(core, incident->node); /* nobody watches it any more: the walk closes it */
+    }
 }
 
 /* --- harm ----------------------------------------------------------------------------------------------- */
 
-static bool began_since(const struct core *core, uint32_t number, instant since, uint32_t except)
+/* `only_felt`: a finding with a local cause is the node's own affair and does not count. */
+static bool began_since(const struct core *core, uint32_t number, instant since, uint32_t except,
+                        bool only_felt)
 {
     const struct node *node = node_of(core, number);
     for (uint32_t d = 0; d < core->policy.detector_count; d++) {
-        if (d != except && node->firing & (1u << d) && cold_of(core, number)->began_at[d] > since) {
+        bool counts = d != except && !(only_felt && detector_has_local_cause(&core->policy.detectors[d]));
+        if (counts && node->firing & (1u << d) && cold_of(core, number)->began_at[d] > since) {
             return true;
         }
     }
@@ -55,12 +65,12 @@ static bool calls_directly(const struct core *core, uint32_t from, uint32_t to)
  * way before is not our doing. */
 static bool something_got_worse(const struct core *core, const struct incident *incident)
 {
-    if (began_since(core, incident->node, incident->acted_at, incident->detector)) {
+    if (began_since(core, incident->node, incident->acted_at, incident->detector, false)) {
         return true;
     }
     for (uint32_t n = 0; n < core->node_count; n++) {
         if (n != incident->node && calls_directly(core, n, incident->node) &&
-            began_since(core, n, incident->acted_at, NO_INDEX)) {
+            began_since(core, n, incident->acted_at, NO_INDEX, true)) {
             return true;
         }
     }
@@ -73,7 +83,7 @@ static void verdict_well(struct core *core, uint32_t slot, struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
     struct node *node = node_of(core, incident->node);
-    act_release(core, slot);
+    act_release(core, slot, true);
     if (something_got_worse(core, incident)) {
         incident->verdict = VERDICT_HARMED;
         plan_close(core, slot, INCIDENT_ESCALATED, WHY_WORSE, out);
@@ -90,7 +100,7 @@ static void verdict_well(struct core *core, uint32_t slot, struct effects *out)
 static void verdict_ill(struct core *core, uint32_t slot, struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
-    act_release(core, slot);
+    act_release(core, slot, true);
     if (incident->fresh_samples < VERIFY_SAMPLES_MIN || incident->outcome != OUTCOME_DONE) {
         incident->verdict = VERDICT_INCONCLUSIVE;
         plan_close(core, slot, INCIDENT_ESCALATED, WHY_NO_EVIDENCE, out);
@@ -135,11 +145,14 @@ void verify_report(struct core *core, uint32_t slot, const struct sample_pair *p
         incident->healthy_since = INSTANT_NONE;
         return;
     }
+    struct slot *s = slot_of(core, slot);
     if (incident->healthy_since == INSTANT_NONE || hole) {
         incident->healthy_since = at;
+        s->healthy_samples = 0;
     }
+    s->healthy_samples++;
     bool lasted = detect_lasted(node, incident->healthy_since, at, d->healthy_for_ns);
-    if (lasted && incident->fresh_samples >= VERIFY_SAMPLES_MIN) {
+    if (lasted && s->healthy_samples >= VERIFY_SAMPLES_MIN) {
         verdict_well(core, slot, out);
     }
 }
@@ -150,7 +163,8 @@ void verify_due(struct core *core, uint32_t slot, struct effects *out)
     struct incident *incident = &slot_of(core, slot)->incident;
     uint32_t number = incident->node;
     if (incident->detector != NO_INDEX && incident->healthy_since != INSTANT_NONE) {
-        duration more = detector_of(core, incident)->healthy_for_ns + 2 * node_of(core, number)->interval_ns;
+        duration more = detector_of(core, incident)->healthy_for_ns +
+                        VERIFY_SAMPLES_MIN * node_of(core, number)->interval_ns;
         instant last = incident->ended_at + rung_of(core, incident)->within_ns + more;
         instant due = incident->healthy_since + more;
         due = due < last ? due : last;

@@ -35,14 +35,17 @@ static int word_of(const char *name, const char *const *words, size_t count)
     return -1;
 }
 
-/* The words of one table, the word of an enumerator and the enumerator of a word. */
+/* The words of one table, and the word of an enumerator. */
 #define WORDS(function, type, TABLE, COUNT)                                                                  \
     static const char *const function##_words[COUNT] = {TABLE(X)};                                           \
     const char *function##_name(enum type value)                                                             \
     {                                                                                                        \
         CHECK((unsigned)value < COUNT);                                                                      \
         return function##_words[value];                                                                      \
-    }                                                                                                        \
+    }
+
+/* The enumerator of a word. */
+#define LOOK_UP(function, COUNT)                                                                             \
     int function##_of(const char *name)                                                                      \
     {                                                                                                        \
         return word_of(name, function##_words, COUNT);                                                       \
@@ -56,7 +59,6 @@ WORDS(verdict, verdict, VERDICT_TABLE, VERDICT_COUNT)
 WORDS(block_reason, block_reason, BLOCK_REASON_TABLE, BLOCK_REASON_COUNT)
 WORDS(severity, severity, SEVERITY_TABLE, SEVERITY_COUNT)
 WORDS(mode, mode, MODE_TABLE, MODE_COUNT)
-WORDS(operator_word, operator_word, OPERATOR_WORD_TABLE, OPERATOR_WORD_COUNT)
 WORDS(why, why, WHY_TABLE, WHY_COUNT)
 WORDS(fault_kind, fault_kind, FAULT_TABLE, FAULT_COUNT)
 static const char *const remedy_words[REMEDY_COUNT] = {REMEDY_TABLE(X)};
@@ -68,9 +70,19 @@ const char *remedy_name(enum remedy remedy)
     return remedy == REMEDY_NONE ? "none" : remedy_words[remedy];
 }
 
-int remedy_of(const char *name)
+LOOK_UP(metric, METRIC_COUNT)
+LOOK_UP(remedy, REMEDY_COUNT)
+LOOK_UP(incident_state, INCIDENT_STATE_COUNT)
+LOOK_UP(outcome, OUTCOME_COUNT)
+LOOK_UP(verdict, VERDICT_COUNT)
+LOOK_UP(block_reason, BLOCK_REASON_COUNT)
+LOOK_UP(severity, SEVERITY_COUNT)
+LOOK_UP(why, WHY_COUNT)
+LOOK_UP(fault_kind, FAULT_COUNT)
+
+bool outcome_never_began(enum outcome outcome)
 {
-    return word_of(name, remedy_words, REMEDY_COUNT);
+    return outcome == OUTCOME_REFUSED || outcome == OUTCOME_UNSUPPORTED || outcome == OUTCOME_EXPIRED;
 }
 
 const char *block_reason_sentence(enum block_reason reason)

@@ -96,10 +96,13 @@ const char *block_reason_name(enum block_reason reason);
 const char *block_reason_sentence(enum block_reason reason);
 const char *severity_name(enum severity severity);
 const char *mode_name(enum mode mode);
-const char *operator_word_name(enum operator_word word);
 const char *why_name(enum why why);
 const char *fault_kind_name(enum fault_kind kind);
 const char *metric_unit_name(enum metric_unit unit); /* "ratio", "seconds", ... ; "" for UNIT_NONE */
+
+/* Such an outcome says by itself that nothing was done; a failed command tells with its outcome whether it
+ * began. */
+bool outcome_never_began(enum outcome outcome);
 
 /* The enumerator of a word, or -1. */
 int metric_of(const char *name);
@@ -109,8 +112,6 @@ int outcome_of(const char *name);
 int verdict_of(const char *name);
 int block_reason_of(const char *name);
 int severity_of(const char *name);
-int mode_of(const char *name);
-int operator_word_of(const char *name);
 int why_of(const char *name);
 int fault_kind_of(const char *name);
 

@@ -48,12 +48,12 @@ struct ending {
 
 static bool read_ending(json_t *document, struct ending *ending, struct json_error *error)
 {
-    static const char *const words[] = {"done", "failed", "cut", "refused", "expired"};
+    static const char *const words[] = {"done", "failed", "cut", "refused", "unsupported", "expired"};
     struct json_reader reader = json_reader_over(document, error);
     ending->node = json_read_string(&reader, "node", JSON_REQUIRED, NODE_NAME_SIZE - 1);
     int word = json_read_word(&reader, "outcome", JSON_REQUIRED, words, COUNT_OF(words), 0);
     ending->outcome = OUTCOME_DONE + word;
-    bool not_begun = ending->outcome == OUTCOME_REFUSED || ending->outcome == OUTCOME_EXPIRED;
+    bool not_begun = outcome_never_began(ending->outcome);
     ending->began = json_read_flag(&reader, "began", JSON_OPTIONAL, !not_begun);
     ending->took_s = json_read_number(&reader, "took_s", JSON_OPTIONAL, 0, 1e9, NAN);
     ending->detail = json_read_string(&reader, "detail", JSON_OPTIONAL, STORE_TEXT_MAX - 1);

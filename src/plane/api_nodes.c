@@ -38,8 +38,7 @@ static bool read_greeting(json_t *document, struct greeting *greeting, struct js
 {
     struct json_reader reader = json_reader_over(document, error);
     greeting->boot = json_read_boot(&reader, "boot", JSON_OPTIONAL);
-    greeting->epoch_seen =
-        (uint64_t)json_read_integer(&reader, "epoch_seen", JSON_OPTIONAL, 0, EPOCH_SEEN_MAX, 0);
+    greeting->epoch_seen = (uint64_t)json_read_integer(&reader, "epoch_seen", JSON_OPTIONAL, 0, INT64_MAX, 0);
     greeting->has_role = json_read_text(&reader, "role", JSON_OPTIONAL, greeting->role, STORE_WORD_MAX);
     greeting->has_zone = json_read_text(&reader, "zone", JSON_OPTIONAL, greeting->zone, STORE_WORD_MAX);
     greeting->has_address =
@@ -81,7 +80,7 @@ static bool enrol_callees(struct plane *plane, struct node *node, const struct g
 static void rise_above(struct plane *plane, uint64_t epoch_seen)
 {
     struct control control = *core_control(plane->core);
-    if (epoch_seen <= control.epoch)
+    if (epoch_seen <= control.epoch || epoch_seen > EPOCH_SEEN_MAX)
         return;
     struct event event = {.kind = EVENT_RESTORE, .node = NO_INDEX, .of.restore.kind = RESTORE_CONTROL};
     control.epoch = epoch_seen + 1;

@@ -139,7 +139,7 @@ static void note_report(struct plane *plane, struct node *node, const struct rep
     const struct recent_samples *newest = node_newest(node);
     if (!newest || sampled_at > newest->at)
         node_remember(node, sampled_at, report);
-    if (report->boot != node->boot) {
+    if (report->boot != 0 && report->boot != node->boot) {
         node->boot = report->boot;
         node->sequence = 0;
     }
@@ -165,9 +165,11 @@ static bool take(struct plane *plane, struct node *node, const struct parsed *pa
     plane_rows_put(plane, false);
     if (!node->told)
         api_introduce(plane, node);
-    if (node->seen_at == INSTANT_NONE || report->boot != node->boot)
+    bool new_boot = report->boot != 0 && report->boot != node->boot;
+    if (node->seen_at == INSTANT_NONE || new_boot)
         record_node(plane, node); /* its name and number must be durable no later than its samples */
-    node_handed(node, report->boot, report->sequence, plane->commits.batch, plane->commits.durable);
+    if (report->boot != 0 || node->boot == 0)
+        node_handed(node, report->boot, report->sequence, plane->commits.batch, plane->commits.durable);
     note_report(plane, node, report);
     if (parsed->told_count > 0)
         take_told(plane, node, parsed);
