@@ -14,10 +14,12 @@ stop() { kill -s KILL -- "-$service" 2>/dev/null; wait "$service" 2>/dev/null; }
 start() { setsid setpriv --pdeathsig KILL "$@" & service=$! starts=$((starts + 1)) cpu_before=0; }
 
 carry_out() { # $command, a JSON object. Ids rise for ever: one that is not above the last has been carried out
-    id=$(member id) outcome=refused began=false old=$service
+    id=$(member id) outcome=unsupported began=false old=$service
     [ "$id" -gt "$last" ] || return 0
     last=$id
-    if [ "$(member remedy) for $(member boot)" = "restart_service for $boot" ]; then
+    if [ "$(member remedy)" = restart_service ] && [ "$(member boot)" != "$boot" ]; then
+        outcome=refused # it was meant for the one before us
+    elif [ "$(member remedy)" = restart_service ]; then
         stop; start "$@"
         outcome='done' began=true
     fi
