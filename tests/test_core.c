@@ -207,8 +207,7 @@ static void test_what_gets_worse_after_the_action_is_harm(void **state)
         story_report(s, t, db, WELL);
         story_report(s, t, web, WELL " errors=0.9");
     }
-    story_saw(
-        s, "9.0 PEOPLE    db-1      harmed: something else got worse since; no further action  incident 1");
+    story_saw(s, "9.0 PEOPLE    db-1      harmed: something else fell ill after the action  incident 1");
     assert_int_equal(s->commands, 1);
     story_free(&s);
 }

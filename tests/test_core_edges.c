@@ -69,6 +69,59 @@ static void test_being_up_is_no_second_witness(void **state)
     story_free(&s);
 }
 
+static void send_as(struct story *s, double at, uint32_t node, uint64_t boot, uint64_t sequence, double cpu)
+{
+    struct event event;
+    memset(&event, 0, sizeof event);
+    event.kind = EVENT_REPORT;
+    event.node = node;
+    event.of.report.boot = boot;
+    event.of.report.sequence = sequence;
+    event.of.report.present = 1u << METRIC_CPU_UTILIZATION | 1u << METRIC_REQUEST_LATENCY;
+    event.of.report.value[METRIC_CPU_UTILIZATION] = cpu;
+    event.of.report.value[METRIC_REQUEST_LATENCY] = 0.058;
+    story_event(s, at, &event);
+}
+
+static void test_a_second_node_agent_that_came_and_went_does_not_blind_the_first(void **state)
+{
+    (void)state;
+    struct story *s = story_new(POLICY);
+    uint32_t web = story_join(s, 0, "web-1", NULL);
+    story_reports(s, 1, 3, web, WELL);
+    send_as(s, 3.5, web, 99, 1, 0.03);
+    story_reports(s, 4, 6, web, WELL); /* taken for news of a boot that was replaced */
+    story_saw(s, "REJECT");
+    story_reports(s, 7, 12, web, ILL); /* the stranger has fallen quiet */
+    assert_int_equal(s->commands, 1);
+    story_free(&s);
+}
+
+static void test_a_sequence_number_out_of_all_proportion_is_refused(void **state)
+{
+    (void)state;
+    struct story *s = story_new(POLICY);
+    uint32_t web = story_join(s, 0, "web-1", NULL);
+    story_reports(s, 1, 3, web, WELL);
+    send_as(s, 3.5, web, 7, UINT64_MAX, 0.03);
+    story_saw(s, "a value is out of its range");
+    story_reports(s, 4, 8, web, ILL);
+    assert_int_equal(s->commands, 1);
+    story_free(&s);
+}
+
+static void test_a_node_that_only_repeats_itself_falls_silent(void **state)
+{
+    (void)state;
+    struct story *s = story_new("version: 1\ndetectors:\n  - {name: silent, absent: 5s, do: page_human}\n");
+    uint32_t web = story_join(s, 0, "web-1", NULL);
+    for (int t = 1; t <= 12; t++) {
+        send_as(s, t, web, 7, 1, 0.03);
+    }
+    story_saw(s, "no report for 5 s");
+    story_free(&s);
+}
+
 /* --- a policy change in the middle ------------------------------------------------------------------------
  */
 
@@ -158,8 +211,36 @@ static void test_a_node_that_leaves_during_an_action_leaves_nothing_behind(void 
     assert_int_equal(core_unhealthy(s->core), 0);
     story_wait(s, 3600);
     story_saw(s, "PEOPLE    web-1     its node has left; it was not healed  incident 1");
-    assert_null(core_incident(s->core, 1));
+    assert_null(core_incident(s->core, 1)); /* kept for a while, in case it comes back */
     assert_int_equal(core_disrupted(s->core), 0);
+    story_free(&s);
+}
+
+static void test_a_node_that_comes_back_well_is_resolved(void **state)
+{
+    (void)state;
+    struct story *s =
+        story_new("version: 1\ndetectors:\n" CPU_HIGH "  - {name: silent, absent: 5s, do: page_human}\n");
+    uint32_t web = story_join(s, 0, "web-1", NULL);
+    story_reports(s, 1, 2, web, WELL);
+    story_wait(s, 10);
+    story_saw(s, "told to people: no report for 5 s  incident 1");
+    say_goodbye(s, 11, web);
+    story_reports(s, 12, 16, web, WELL);
+    story_saw(s, "RESOLVED  web-1     well again without an action of ours  incident 1");
+    story_free(&s);
+}
+
+static void test_a_trouble_that_people_have_explains_no_other_on_its_node(void **state)
+{
+    (void)state;
+    struct story *s =
+        story_new("version: 1\ndetectors:\n"
+                  "  - {name: disk, when: filesystem_utilization > 80%, for: 0s, do: page_human}\n" FAILING
+                  "playbooks:\n  - {on: failing, steps: [restart_service]}\n");
+    uint32_t db = story_join(s, 0, "db-1", NULL);
+    story_reports(s, 1, 6, db, "filesystem=0.9 errors=0.9");
+    assert_int_equal(s->commands, 1);
     story_free(&s);
 }
 
@@ -333,6 +414,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_report_without_a_boot_does_not_blind_the_node_agent),
+        cmocka_unit_test(test_a_second_node_agent_that_came_and_went_does_not_blind_the_first),
+        cmocka_unit_test(test_a_sequence_number_out_of_all_proportion_is_refused),
+        cmocka_unit_test(test_a_node_that_only_repeats_itself_falls_silent),
+        cmocka_unit_test(test_a_node_that_comes_back_well_is_resolved),
+        cmocka_unit_test(test_a_trouble_that_people_have_explains_no_other_on_its_node),
         cmocka_unit_test(test_being_up_is_no_second_witness),
         cmocka_unit_test(test_a_remedy_taken_out_of_the_policy_is_not_carried_out),
         cmocka_unit_test(test_a_changed_threshold_gives_no_verdict),

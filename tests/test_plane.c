@@ -185,6 +185,26 @@ static void a_fresh_plane_rises_above_the_epoch_that_a_node_agent_has_seen(void 
     world_close(&world);
 }
 
+/* Two nodes are here when the plane goes; only one of them is still there when it is back. */
+static void who_does_not_come_back_after_a_restart_is_missed(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world, "version: 1\ndetectors:\n  - {name: silent, absent: 200ms, do: page_human}\n");
+    hello(&world, "web-1");
+    hello(&world, "db-1");
+    assert_int_equal(report(&world, "web-1", 0.1), 200);
+    assert_int_equal(report(&world, "db-1", 0.1), 200);
+    world_stop_plane(&world);
+    world_start_plane(&world);
+    WAIT_FOR(&world, report(&world, "web-1", 0.1) == 200 &&
+                         call(&world, "GET", "/v1/incidents", NULL) == 200 &&
+                         json_array_size(member(&world, "incidents")) == 1);
+    assert_string_equal(word(&world, "incidents.0.node"), "db-1");
+    assert_string_equal(word(&world, "incidents.0.finding"), "silent");
+    world_close(&world);
+}
+
 static void a_batch_is_stepped_in_order_and_stored_through_its_end(void **state)
 {
     (void)state;
@@ -391,6 +411,7 @@ int main(void)
         cmocka_unit_test(a_repeated_outcome_changes_nothing),
         cmocka_unit_test(a_command_waits_for_its_node_across_a_restart),
         cmocka_unit_test(a_fresh_plane_rises_above_the_epoch_that_a_node_agent_has_seen),
+        cmocka_unit_test(who_does_not_come_back_after_a_restart_is_missed),
         cmocka_unit_test(a_batch_is_stepped_in_order_and_stored_through_its_end),
         cmocka_unit_test(a_callee_is_known_before_it_is_heard_of_and_a_goodbye_ends_it),
         cmocka_unit_test(a_long_poll_is_answered_when_there_is_a_command),

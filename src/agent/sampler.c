@@ -157,9 +157,11 @@ static void take_memory(const struct tree *tree, struct samples *samples)
         samples_set(samples, METRIC_MEMORY_BYTES, (double)pages * (double)sysconf(_SC_PAGESIZE));
 }
 
-/* The mean of the writes that ended; one that has been under way for longer says more than they do. */
-static void take_storage(struct sampler *sampler, bool has_service, struct samples *samples)
+/* The mean of the writes that ended; one that has been under way for longer says more than they do, unless
+ * the service is stopped: then it is not the storage that keeps it waiting. */
+static void take_storage(struct sampler *sampler, const struct tree *tree, struct samples *samples)
 {
+    bool has_service = tree->count > 0;
     if (!sampler->vitals)
         return;
     uint64_t writes = atomic_load(&sampler->vitals->storage_writes);
@@ -171,7 +173,7 @@ static void take_storage(struct sampler *sampler, bool has_service, struct sampl
     sampler->writes = writes;
     sampler->writes_ns = writes_ns;
     double age_ns = since_ns ? (double)(monotonic_ns() - (int64_t)since_ns) : -1;
-    if (age_ns > latency_ns)
+    if (age_ns > latency_ns && has_service && process_state(tree->pid[0]) != 'T')
         latency_ns = age_ns;
     if (has_service && latency_ns >= 0)
         samples_set(samples, METRIC_STORAGE_LATENCY, latency_ns / 1e9);
@@ -251,7 +253,7 @@ void sampler_take(struct sampler *sampler, const struct tree *tree, struct sampl
     sampler->taken_ns = now_ns;
     sampler->grown_ns = 0;
     take_memory(tree, samples);
-    take_storage(sampler, has_service, samples);
+    take_storage(sampler, tree, samples);
     take_filesystem(sampler, samples);
     take_node_cpu(sampler, samples);
     take_node_memory(samples);

@@ -463,6 +463,8 @@ static int make_room(struct demo *demo)
     if (flock(demo->lock_fd, LOCK_EX | LOCK_NB) != 0)
         return fail(EXIT_ENVIRONMENT,
                     "another demo is running here; wait for its end, or set HOMEOSTAT_HOME");
+    if (access(demo->database, F_OK) != 0)
+        return EXIT_DONE; /* a start that failed before must not cost the last good one */
     for (size_t i = 0; i < COUNT_OF(parts); i++) {
         snprintf(from, sizeof from, "%s%s", demo->database, parts[i]);
         snprintf(to, sizeof to, "%s%s", previous, parts[i]);

@@ -261,11 +261,14 @@ enum health core_node_health(const struct core *core, uint32_t number)
     if (node->flags & NODE_GONE) {
         return HEALTH_GONE;
     }
-    if (!(node->flags & NODE_HERE) || node->seen_at == INSTANT_NONE) {
+    if (!(node->flags & NODE_HERE)) {
         return HEALTH_UNKNOWN;
     }
     if (node->flags & NODE_SILENT) {
         return HEALTH_SILENT;
+    }
+    if (node->sampled_at == INSTANT_NONE) {
+        return HEALTH_UNKNOWN; /* a hello says who it is, not how it is */
     }
     if (node->acting != NO_INDEX) {
         return HEALTH_HEALING;

@@ -224,7 +224,7 @@ uint64_t core_digest(const struct core *core);
 /* --- looking in; nothing here changes anything ---------------------------------------------------------- */
 
 #define X_HEALTHS(X)                                                                                         \
-    X(UNKNOWN, "unknown") /* never heard of */                                                               \
+    X(UNKNOWN, "unknown") /* nothing was heard of how it is */                                               \
     X(HEALTHY, "healthy")                                                                                    \
     X(ILL, "ill")         /* a detector fires */                                                             \
     X(HEALING, "healing") /* a command is under way or being verified */                                     \

@@ -96,7 +96,7 @@ void node_goodbye(struct core *core, uint32_t number)
     node_mark(core, node, NODE_ILL, false);
     node->flags &= ~(uint32_t)NODE_HERE;
     node->flags |= NODE_GONE;
-    node->pending = node->firing = node->clearing = 0;
+    node->pending = node->clearing = 0;
     node_walk_later(core, number);
 }
 
@@ -112,12 +112,18 @@ static enum reject report_weigh(const struct node *node, const struct report *re
             return REJECT_BAD_VALUE; /* neither NaN nor infinity is a sample */
         }
     }
-    if (report->boot != 0 && report->boot == node->previous_boot) {
+    /* A boot that was replaced speaks again: old news, unless the one that replaced it has fallen quiet (a
+     * second node agent of the same name that came and went). */
+    bool quiet = node->sampled_at == INSTANT_NONE || at - node->sampled_at > 3 * node->interval_ns;
+    if (report->boot != 0 && report->boot == node->previous_boot && !quiet) {
         return REJECT_OLD_REPORT;
     }
     bool same_boot = report->boot == node->boot || report->boot == 0;
     if (same_boot && report->sequence != 0 && report->sequence <= node->sequence) {
         return REJECT_OLD_REPORT;
+    }
+    if (same_boot && node->sequence != 0 && report->sequence > node->sequence + SEQUENCE_JUMP_MAX) {
+        return REJECT_BAD_VALUE;
     }
     if (node->sampled_at != INSTANT_NONE && at - report->age_ns <= node->sampled_at) {
         return REJECT_OLD_REPORT;
@@ -174,10 +180,10 @@ void node_report(struct core *core, const struct event *event, struct effects *o
     struct node *node = node_of(core, number);
     node_arrive(core, node);
     enum reject reject = report_weigh(node, report, event->at);
-    if (reject != REJECT_BAD_VALUE) {
-        node_heard(core, node);
-    }
     if (reject == REJECT_NONE || reject == REJECT_LATE_REPORT) {
+        /* What is not looked at is no sign of life: a node that only repeats itself falls silent, and people
+         * learn of it. */
+        node_heard(core, node);
         report_number(node, report);
     }
     if (reject != REJECT_NONE) {
@@ -326,7 +332,8 @@ static void walk_finding(struct core *core, uint32_t number, uint32_t detector, 
     }
 }
 
-/* The node has left: what is not healed by now stays with people, and is never called resolved. */
+/* The node has left: what is not healed by now stays with people, and is not called resolved unless it comes
+ * back well. */
 static void walk_left(struct core *core, uint32_t slot, struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
@@ -339,8 +346,17 @@ static void walk_left(struct core *core, uint32_t slot, struct effects *out)
     }
     if (incident_is_active(incident)) {
         plan_close(core, slot, INCIDENT_ESCALATED, WHY_UNWATCHED, out);
-    } else {
-        plan_release(core, slot);
+    }
+}
+
+static void walk_all_left(struct core *core, uint32_t number, struct effects *out)
+{
+    for (uint32_t s = node_of(core, number)->first_incident; s != NO_INDEX; s = slot_of(core, s)->next) {
+        if (!effects_have_room(out)) {
+            node_walk_later(core, number);
+            return;
+        }
+        walk_left(core, s, out);
     }
 }
 
@@ -350,10 +366,6 @@ static void walk_quiet(struct core *core, uint32_t slot, struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
     bool unwatched = incident->detector == NO_INDEX;
-    if (node_of(core, incident->node)->flags & NODE_GONE) {
-        walk_left(core, slot, out);
-        return;
-    }
     switch ((enum incident_state)incident->state) {
     case INCIDENT_OPEN:
     case INCIDENT_PLANNED:
@@ -381,6 +393,10 @@ void node_walk(struct core *core, uint32_t number, struct effects *out)
 {
     struct node *node = node_of(core, number);
     detect_adopt_generation(core, number);
+    if (node->flags & NODE_GONE) {
+        walk_all_left(core, number, out);
+        return;
+    }
     for (uint32_t s = node->first_incident, next; s != NO_INDEX; s = next) {
         const struct slot *slot = slot_of(core, s);
         next = slot->next;

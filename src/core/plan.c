@@ -144,11 +144,11 @@ void plan_close(struct core *core, uint32_t slot, enum incident_state state, enu
     incident->closed_at = core->now;
     guard_note(core, slot, BLOCK_NONE, out);
     effects_add_incident(core, out, EFFECT_RECORD, incident);
-    if (state == INCIDENT_ESCALATED && why == WHY_UNWATCHED) {
-        plan_release(core, slot); /* nothing will ever be heard of it again */
-    } else if (state == INCIDENT_ESCALATED) {
+    if (state == INCIDENT_ESCALATED) {
         effects_add_incident(core, out, EFFECT_NOTIFY, incident);
-        heap_set(heap_of(core), heap_item_of_slot(core, slot), INSTANT_NEVER);
+        /* Of a node that has left nothing may ever be heard again. */
+        heap_set(heap_of(core), heap_item_of_slot(core, slot),
+                 why == WHY_UNWATCHED ? core->now + core->policy.guards.recurrence_ns : INSTANT_NEVER);
     } else if (incident->verdict == VERDICT_EFFECTIVE && why == WHY_HEALTHY) {
         heap_set(heap_of(core), heap_item_of_slot(core, slot), core->now + core->policy.guards.recurrence_ns);
     } else {
@@ -216,8 +216,7 @@ static bool neighbour_explains(const struct core *core, const struct incident *i
     for (uint32_t s = node->first_incident; s != NO_INDEX; s = slot_of(core, s)->next) {
         const struct incident *other = &slot_of(core, s)->incident;
         bool in_work = other->state == INCIDENT_ACTING || other->state == INCIDENT_VERIFYING;
-        if (other->id != incident->id &&
-            (in_work || (other->local_cause && other->state != INCIDENT_RESOLVED))) {
+        if (other->id != incident->id && (in_work || (other->local_cause && incident_is_active(other)))) {
             return true;
         }
     }
@@ -350,6 +349,16 @@ void plan_next_rung(struct core *core, uint32_t slot, enum why why, struct effec
     plan_choose(core, slot, remedy, why, out);
 }
 
+static void plan_forget_left(struct core *core, uint32_t slot)
+{
+    const struct incident *incident = &slot_of(core, slot)->incident;
+    struct node *node = node_of(core, incident->node);
+    if (node->flags & NODE_GONE) {
+        node->firing &= incident->detector == NO_INDEX ? node->firing : ~(1u << incident->detector);
+        plan_release(core, slot);
+    }
+}
+
 /* The heap's top was this incident. */
 void plan_due(struct core *core, uint32_t slot, struct effects *out)
 {
@@ -365,9 +374,11 @@ void plan_due(struct core *core, uint32_t slot, struct effects *out)
     case INCIDENT_RESOLVED:
         plan_release(core, slot);
         break;
+    case INCIDENT_ESCALATED:
+        plan_forget_left(core, slot);
+        break;
     case INCIDENT_OPEN:
     case INCIDENT_PLANNED:
-    case INCIDENT_ESCALATED:
     default:
         break;
     }

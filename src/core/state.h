@@ -29,6 +29,9 @@
 #define EFFECTS_RESERVE 9
 /* Past actions kept per node; attempts.max above this is refused by the policy reader. */
 #define ACTIONS_KEPT 16
+/* A sequence number that jumps further within one boot is nobody's: it would make all that follow look old.
+ */
+#define SEQUENCE_JUMP_MAX 1000000
 /* How far a walk along the call graph goes, in nodes. */
 #define WALK_MAX 64
 

@@ -149,7 +149,7 @@ static void say_escalation(struct text *text, const struct core *core, const str
                            : "inconclusive: nobody said that the command was carried out");
         return;
     case WHY_WORSE:
-        text_add(text, "harmed: something else got worse since; no further action");
+        text_add(text, "harmed: something else fell ill after the action");
         return;
     case WHY_UNWATCHED:
         text_add(text, "its node has left; it was not healed");

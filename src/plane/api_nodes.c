@@ -20,8 +20,9 @@ void api_introduce(struct plane *plane, struct node *node)
     record_health(plane, node);
 }
 
-/* Ids of commands are the epoch times 2^32 and must stay exact in JSON, below 2^53. */
-enum { EPOCH_SEEN_MAX = 1000000 };
+/* A fresh database is behind by as many starts as there ever were; who claims more is not believed, or one
+ * hello could drive the epoch to where the ids of commands (epoch times 2^32) are no longer exact in JSON. */
+enum { EPOCH_JUMP_MAX = 1000 };
 
 struct greeting {
     uint64_t boot;
@@ -80,7 +81,7 @@ static bool enrol_callees(struct plane *plane, struct node *node, const struct g
 static void rise_above(struct plane *plane, uint64_t epoch_seen)
 {
     struct control control = *core_control(plane->core);
-    if (epoch_seen <= control.epoch || epoch_seen > EPOCH_SEEN_MAX)
+    if (epoch_seen <= control.epoch || epoch_seen > control.epoch + EPOCH_JUMP_MAX)
         return;
     struct event event = {.kind = EVENT_RESTORE, .node = NO_INDEX, .of.restore.kind = RESTORE_CONTROL};
     control.epoch = epoch_seen + 1;

@@ -34,7 +34,9 @@ static void read_samples(struct json_reader *reader, struct report *report)
             json_refuse_word(&samples, name, "metric", names, count);
             break;
         }
-        report->value[metric] = json_read_number(&samples, name, JSON_REQUIRED, -1e300, 1e300, 0);
+        enum metric_unit unit = metric_infos[metric].unit;
+        double most = unit == UNIT_RATIO || unit == UNIT_FLAG ? 1 : 1e300;
+        report->value[metric] = json_read_number(&samples, name, JSON_REQUIRED, 0, most, 0);
         report->present |= 1u << metric;
     }
     json_read_end(&samples);

@@ -225,13 +225,22 @@ static bool restore_control(struct plane *plane)
     return true;
 }
 
+/* The nodes that were here until we went are part of the fleet from the start: if they do not come back they
+ * are missed like any other. Older ones are known by name only, until they are heard of. */
 static void restore_nodes(struct plane *plane)
 {
+    instant went_at = INSTANT_NONE;
+    for (uint32_t i = 0; i < plane->roster.count; i++) {
+        instant seen_at = plane->roster.nodes[i]->seen_at;
+        went_at = seen_at > went_at ? seen_at : went_at;
+    }
     for (uint32_t i = 0; i < plane->roster.count; i++) {
         struct node *node = plane->roster.nodes[i];
-        struct event event = {.kind = EVENT_RESTORE, .node = i};
-        event.of.restore.kind = RESTORE_NODE;
-        roster_hello(node, &event.of.restore.what.node);
+        bool was_here = !node->gone && node->seen_at != INSTANT_NONE && went_at - node->seen_at < MINUTE;
+        struct event event = {.kind = was_here ? EVENT_HELLO : EVENT_RESTORE, .node = i};
+        if (!was_here)
+            event.of.restore.kind = RESTORE_NODE;
+        roster_hello(node, was_here ? &event.of.hello : &event.of.restore.what.node);
         plane_step(plane, &event);
         node->told = true;
         node->last_health = HEALTH_UNKNOWN;
