@@ -22,7 +22,7 @@ static void write_policy(struct policy *policy)
     d->clear[d->clear_count++] =
         (struct condition){.metric = METRIC_CPU_UTILIZATION, .comparison = COMPARE_LE, .number = 0.72};
     d->for_ns = 3 * SECOND;
-    d->healthy_for_ns = 2 * SECOND;
+    d->healthy_for_ns = 3 * SECOND;
     d->ladder[d->ladder_count++] =
         (struct rung){.remedy = REMEDY_RESTART_SERVICE, .settle_ns = 1 * SECOND, .within_ns = 20 * SECOND};
 }
@@ -48,7 +48,7 @@ static uint64_t step(struct core *core, const struct event *event)
 
 int main(void)
 {
-    const double cpu[] = {0.03, 0.97, 0.97, 0.98, 0.97, 0.96, 0.04, 0.03, 0.03, 0.03};
+    const double cpu[] = {0.03, 0.97, 0.97, 0.98, 0.97, 0.04, 0.03, 0.03, 0.03, 0.03};
     const struct core_config config = {.node_capacity = 1, .incident_capacity = 4};
     struct core *core = core_init(calloc(1, core_size(&config)), &config);
     struct policy policy;

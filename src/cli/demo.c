@@ -422,8 +422,8 @@ static int tell(struct demo *demo)
         return fail(EXIT_ENVIRONMENT, "%s", error);
     FILE *out = demo->story.out;
     fprintf(out, "  web-1 → api-1 → db-1     three real services, each with its own node agent\n");
-    fprintf(out, "  %24s control plane http://127.0.0.1:%d, database %s\n\n", "", fleet_port(demo->fleet),
-            demo->database);
+    fprintf(out, "  %24s control plane http://127.0.0.1:%d\n  %24s database %s\n\n", "",
+            fleet_port(demo->fleet), "", demo->database);
     fflush(out);
     demo->watch = watch_open(fleet_port(demo->fleet), on_event, demo);
     bool injected = wait_for(demo, "three healthy services", until_healthy) &&
@@ -465,6 +465,9 @@ static int make_room(struct demo *demo)
                     "another demo is running here; wait for its end, or set HOMEOSTAT_HOME");
     if (access(demo->database, F_OK) != 0)
         return EXIT_DONE; /* a start that failed before must not cost the last good one */
+    if (demo->options.port > 0 && !fleet_port_is_free(demo->options.port))
+        return fail(EXIT_ENVIRONMENT, "port %d is taken; name another with --port, or none",
+                    demo->options.port);
     for (size_t i = 0; i < COUNT_OF(parts); i++) {
         snprintf(from, sizeof from, "%s%s", demo->database, parts[i]);
         snprintf(to, sizeof to, "%s%s", previous, parts[i]);
@@ -490,7 +493,7 @@ static int run_demo(const struct demo_options *options)
     stop_on_signals();
     int code = make_room(demo);
     if (code == EXIT_DONE) {
-        fprintf(demo->story.out, "\n  %-49s one fault, one loop, one incident\n\n", "homeostat demo");
+        fprintf(demo->story.out, "\n  %-33s one fault, one loop, one incident\n\n", "homeostat demo");
         code = tell(demo);
     }
     if (code == EXIT_DONE)

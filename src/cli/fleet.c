@@ -79,6 +79,14 @@ static int listen_on(int *port)
     return fd;
 }
 
+bool fleet_port_is_free(int port)
+{
+    int fd = listen_on(&port);
+    if (fd >= 0)
+        close(fd);
+    return fd != -EADDRINUSE;
+}
+
 /* --- one process ---------------------------------------------------------------------------------------- */
 
 struct words { /* the command line of a process */

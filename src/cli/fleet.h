@@ -30,6 +30,9 @@ struct fleet_options {
 struct fleet *fleet_start(const struct fleet_options *options, char *error, size_t error_size);
 
 int fleet_port(const struct fleet *fleet);
+
+/* Nobody listens there now. */
+bool fleet_port_is_free(int port);
 size_t fleet_size(const struct fleet *fleet); /* nodes */
 const char *fleet_node(const struct fleet *fleet, size_t index);
 

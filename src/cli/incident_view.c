@@ -22,9 +22,9 @@ static void seconds_cell(struct table *table, const json_t *object, const char *
 
 void incident_table(const json_t *incidents, FILE *stream, int indent)
 {
-    static const char *const titles[] = {">id",   "opened at", "node",      "finding", "remedy",
-                                         "state", "verdict",   ">detected", ">fixed",  ">proved"};
-    struct table *table = table_new(titles, 10);
+    static const char *const titles[] = {">id",    "opened at", "node",   "finding",
+                                         "remedy", "state",     ">fixed", ">proved"};
+    struct table *table = table_new(titles, 8);
     size_t index;
     json_t *incident;
     json_array_foreach(incidents, index, incident)
@@ -35,9 +35,10 @@ void incident_table(const json_t *incidents, FILE *stream, int indent)
         table_cell(table, INK_BOLD, "%s", member_text(incident, "node"));
         table_cell(table, INK_PLAIN, "%s", member_text(incident, "finding"));
         word_cell(table, incident, "remedy");
-        word_cell(table, incident, "state");
-        word_cell(table, incident, "verdict");
-        seconds_cell(table, incident, "detected_after_s");
+        /* What was proved says more than that it is closed. */
+        bool proved =
+            strcmp(member_text(incident, "state"), "resolved") == 0 && *member_text(incident, "verdict");
+        word_cell(table, incident, proved ? "verdict" : "state");
         seconds_cell(table, incident, "fixed_after_s");
         seconds_cell(table, incident, "proved_after_s");
     }

@@ -7,6 +7,7 @@
 #include "core/core.h"
 #include "core/trace.h"
 #include "core/vocabulary.h"
+#include "policy/quantity.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -105,14 +106,35 @@ static void print_injected(const json_t *fault)
            program_name(), program_name(), program_name(), member_whole(fault, "id"));
 }
 
+/* `50%`, `200ms`, or the bare number in base units. */
+static int read_intensity(const struct fault_info *info, const char *amount, double *intensity)
+{
+    const char *unit = amount;
+    double number;
+    char least[32], most[32];
+    bool good = quantity_number(&unit, false, &number);
+    while (good && *unit == ' ')
+        unit++;
+    if (!good || !quantity_in_base(number, unit, info->unit, intensity))
+        return fail(EXIT_USAGE, "inject: --intensity wants a number%s%s, not '%s'",
+                    *quantity_unit_names(info->unit) ? " and perhaps its unit, " : "",
+                    quantity_unit_names(info->unit), amount);
+    if (*intensity < info->least || *intensity > info->most)
+        return fail(EXIT_USAGE, "inject: the intensity of %s lies between %s and %s", info->name,
+                    intensity_text(info, info->least, least), intensity_text(info, info->most, most));
+    return EXIT_DONE;
+}
+
 int verb_inject(const struct verb *verb, int argc, char **argv)
 {
     struct source source = {0};
+    const char *amount = NULL;
     double intensity = (double)NAN;
     duration lease = 0;
     bool list = false, json = false;
     const struct flag flags[] = {
-        {"intensity", 'i', FLAG_NUMBER, &intensity, "X", "how hard, in the unit of its kind (see --list)"},
+        {"intensity", 'i', FLAG_TEXT, &amount, "X",
+         "how hard: 50%, 200ms, or 0.2 in base units (see --list)"},
         {"lease", 'l', FLAG_DURATION, &lease, "TIME", "it ends by itself after this (60s)"},
         {"list", 0, FLAG_YES, &list, NULL, "name the kinds of faults and what cures them"},
         {"json", 0, FLAG_YES, &json, NULL, "the API's JSON as it is"},
@@ -133,9 +155,8 @@ int verb_inject(const struct verb *verb, int argc, char **argv)
     if (!text_is_name(argv[2], NODE_NAME_SIZE - 1))
         return fail(EXIT_USAGE, "inject: '%s' cannot be the name of a node", argv[2]);
     const struct fault_info *info = &fault_infos[kind];
-    if (intensity < info->least || intensity > info->most)
-        return fail(EXIT_USAGE, "inject: the intensity of %s lies between %g and %g", info->name, info->least,
-                    info->most);
+    if (amount && (code = read_intensity(info, amount, &intensity)) != EXIT_DONE)
+        return code;
     json_t *order = json_pack("{s:s, s:s}", "kind", argv[1], "node", argv[2]);
     if (!isnan(intensity))
         json_object_set_new(order, "intensity", json_real(intensity));

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { COLUMNS_MAX = 12 };
@@ -87,6 +88,34 @@ static void add_cell(struct table *table, enum ink ink, char *text)
         CHECK(table->cells);
     }
     table->cells[table->count++] = (struct cell){text, ink};
+}
+
+static size_t terminal_width(FILE *stream)
+{
+    struct winsize size;
+    bool known = isatty(fileno(stream)) && ioctl(fileno(stream), TIOCGWINSZ, &size) == 0;
+    return known && size.ws_col >= 40 ? size.ws_col : SIZE_MAX;
+}
+
+void print_folded(FILE *stream, size_t column, const char *text)
+{
+    size_t width = terminal_width(stream), at = column;
+    while (*text) {
+        size_t blanks = strspn(text, " ");
+        size_t length = blanks + strcspn(text + blanks, " ");
+        char word[512];
+        snprintf(word, sizeof word, "%.*s", (int)length, text);
+        size_t columns = text_width(word);
+        if (at > column && at + columns > width) {
+            fprintf(stream, "\n%*s%s", (int)column, "", word + blanks);
+            at = column + columns - blanks;
+        } else {
+            fputs(word, stream);
+            at += columns;
+        }
+        text += length;
+    }
+    fputc('\n', stream);
 }
 
 struct table *table_new(const char *const *titles, size_t columns)

@@ -21,6 +21,10 @@ enum ink ink_of_word(const char *word);
 /* Columns that a UTF-8 text takes on a terminal, for the characters that homeostat prints. */
 size_t text_width(const char *text);
 
+/* Prints `text` from column `column` on and ends the line. On a terminal it is broken at blanks, and what
+ * follows is indented to that column; elsewhere it stays one line. */
+void print_folded(FILE *stream, size_t column, const char *text);
+
 /* --- tables --------------------------------------------------------------------------------------------- */
 
 struct table;

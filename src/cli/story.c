@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { TEXT_COLUMN = 22 }; /* where the sentences begin */
+
 void story_clear_progress(struct story *story)
 {
     if (!story->has_progress)
@@ -41,8 +43,9 @@ void story_line(struct story *story, instant at, const char *step, const char *f
     else
         fprintf(story->out, "%8.1f s", duration_seconds(at - story->origin_at));
     fprintf(story->out, "  %s%-9s%s ", ink_on(story->out, ink), step, ink_off(story->out, ink));
-    vfprintf(story->out, format, arguments);
-    fputc('\n', story->out);
+    char text[1024];
+    vsnprintf(text, sizeof text, format, arguments);
+    print_folded(story->out, TEXT_COLUMN, text);
     fflush(story->out);
     va_end(arguments);
 }
@@ -70,9 +73,8 @@ void story_event(struct story *story, const char *kind, const json_t *data)
     char incident[40] = "";
     if (strcmp(step, "DETECT") == 0)
         snprintf(incident, sizeof incident, "   incident %lld", member_whole(data, "incident"));
-    story_line(story, at, step, "%s%s%s%s%s%s", other ? node : "", other ? ": " : "",
-               member_text(data, "text"), ink_on(story->out, INK_DIM), incident,
-               ink_off(story->out, INK_DIM));
+    story_line(story, at, step, "%s%s%s%s", other ? node : "", other ? ": " : "", member_text(data, "text"),
+               incident);
 }
 
 const char *range_text(const char *metric, double least, double most, char out[80])

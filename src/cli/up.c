@@ -77,13 +77,15 @@ static void print_event(const struct up *up, const json_t *data)
             printf("%s%-*s%s  ", ink_on(stdout, INK_DIM), column_width(up), ".", ink_off(stdout, INK_DIM));
     }
     printf("%s%-8s%s  ", ink_on(stdout, ink), step, ink_off(stdout, ink));
+    char text[1024];
+    struct text line = text_over(text, sizeof text);
     if (*node && (!has_columns(up) || column < 0))
-        printf("%s: ", node);
-    printf("%s", member_text(data, "text"));
+        text_addf(&line, "%s: ", node);
+    text_add(&line, member_text(data, "text"));
     if (strcmp(step, "DETECT") == 0)
-        printf("   %sincident %lld%s", ink_on(stdout, INK_DIM), member_whole(data, "incident"),
-               ink_off(stdout, INK_DIM));
-    printf("\n");
+        text_addf(&line, "   incident %lld", member_whole(data, "incident"));
+    size_t columns = has_columns(up) ? up->lab.node_count * (size_t)(column_width(up) + 2) : 0;
+    print_folded(stdout, 14 + columns + 10, text);
 }
 
 static void print_health(struct up *up)
@@ -98,7 +100,7 @@ static void print_health(struct up *up)
                ink_off(stdout, ink_of_word(word)));
     }
     if (health)
-        printf("%lld node%s, %lld ill by themselves, %lld of %lld in work%s%s", member_whole(health, "fleet"),
+        printf("%lld node%s, ill by itself: %lld, in work: %lld of %lld%s%s", member_whole(health, "fleet"),
                member_whole(health, "fleet") == 1 ? "" : "s", member_whole(health, "unhealthy"),
                member_whole(health, "disrupted"), member_whole(health, "budget"),
                member_true(health, "breaker_open") ? ", BREAKER OPEN" : "",
@@ -140,7 +142,9 @@ static void print_places(const struct up *up, const char *database, const char *
     printf("                  database       %s\n", database);
     printf("                  logs           %s\n", log);
     printf("                  policy         %s\n",
-           policy_path ? policy_path : "newest of the database, else built in");
+           policy_path
+               ? policy_path
+               : "the newest that this database knows; back to the default: --policy policies/default.yaml");
     for (uint32_t i = 0; i < up->lab.node_count; i++) {
         const struct lab_node *node = &up->lab.nodes[i];
         printf("                  %-14s http://127.0.0.1:%d", node->name, fleet_users_port(up->fleet, i));

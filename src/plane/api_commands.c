@@ -53,7 +53,7 @@ static bool read_ending(json_t *document, struct ending *ending, struct json_err
     ending->node = json_read_string(&reader, "node", JSON_REQUIRED, NODE_NAME_SIZE - 1);
     int word = json_read_word(&reader, "outcome", JSON_REQUIRED, words, COUNT_OF(words), 0);
     ending->outcome = OUTCOME_DONE + word;
-    bool not_begun = outcome_never_began(ending->outcome);
+    bool not_begun = outcome_never_began((enum outcome)ending->outcome);
     ending->began = json_read_flag(&reader, "began", JSON_OPTIONAL, !not_begun);
     ending->took_s = json_read_number(&reader, "took_s", JSON_OPTIONAL, 0, 1e9, NAN);
     ending->detail = json_read_string(&reader, "detail", JSON_OPTIONAL, STORE_TEXT_MAX - 1);

@@ -301,7 +301,7 @@ static bool restore_command(void *context, const struct command_row *row)
     const struct command *command = &row->command;
     if (command->node >= plane->roster.count)
         return true;
-    bool not_begun = outcome_never_began(command->outcome);
+    bool not_begun = outcome_never_began((enum outcome)command->outcome);
     struct event event = {.kind = EVENT_RESTORE, .node = command->node};
     event.of.restore.kind = RESTORE_ACTION;
     event.of.restore.what.action = (struct restored_action){

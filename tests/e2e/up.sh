@@ -33,7 +33,7 @@ db_alone_is_healed() {
 paused_then_healed() {
     homeostat pause && homeostat inject service_crash api-1 || return
     within 10 says 0 'paused' homeostat blocked || return
-    homeostat resume && within 20 says 0 'api-1 +service-down +restart_service +resolved +effective' homeostat incidents
+    homeostat resume && within 20 says 0 'api-1 +service-down +restart_service +effective' homeostat incidents
 }
 
 fault_comes_and_goes() {
