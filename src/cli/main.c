@@ -96,6 +96,10 @@ static void print_all_help(void)
             printf("  %-12s %s\n", verbs[i].name, verbs[i].line);
         }
     }
+    printf("\nOf the checkout itself\n"
+           "  ./run test   all tests; ./run test core agent, some; ./run test --full, the slow ones too\n"
+           "  ./run bench  the benchmarks; ./run bench core --json, one, for programs\n"
+           "  ./run build  build only        ./run fmt  lay out the C files\n");
     printf("\nEach takes --help. Exit codes: 0 done, 1 not so, 2 usage, 3 the environment failed.\n");
 }
 

@@ -26,6 +26,7 @@ struct up {
     char health[LAB_NODES_MAX][16];
     bool changed; /* some health, since the last line of it */
     bool verbose;
+    char control[96]; /* automation and breaker, as they were told last */
 };
 
 /* --- the log -------------------------------------------------------------------------------------------- */
@@ -110,6 +111,16 @@ static void print_health(struct up *up)
     up->changed = false;
 }
 
+/* "epoch 1, automation paused, breaker closed": whether anything but the epoch is new since the last time. */
+static bool control_has_changed(struct up *up, const char *text)
+{
+    const char *rest = strstr(text, "automation");
+    bool changed = rest && strcmp(rest, up->control) != 0;
+    if (changed)
+        text_copy(up->control, sizeof up->control, rest);
+    return changed;
+}
+
 static void on_event(void *context, const char *kind, const json_t *data)
 {
     struct up *up = context;
@@ -125,9 +136,9 @@ static void on_event(void *context, const char *kind, const json_t *data)
             return;
     }
     /* The order is told by ACT already, and what people are told by PEOPLE; their ids are for those who ask.
-     */
-    if (!up->verbose &&
-        (strcmp(step, "COMMAND") == 0 || strcmp(step, "NOTIFY") == 0 || strcmp(kind, "control") == 0))
+     * Of the control row only what people change is news. */
+    bool is_news = strcmp(kind, "control") != 0 || control_has_changed(up, member_text(data, "text"));
+    if (!up->verbose && (strcmp(step, "COMMAND") == 0 || strcmp(step, "NOTIFY") == 0 || !is_news))
         return;
     print_event(up, data);
 }
@@ -224,6 +235,7 @@ int verb_up(const struct verb *verb, int argc, char **argv)
 {
     struct up *up = calloc(1, sizeof *up);
     CHECK(up);
+    text_copy(up->control, sizeof up->control, "automation on, breaker closed");
     struct fleet_options options = {.lab = &up->lab, .port = 7070};
     const char *lab = NULL;
     char database[4096], policy[4096];
