@@ -29,9 +29,11 @@ static _Noreturn void child_become(const struct child_options *options, pid_t pa
         fcntl(options->keep[i], F_SETFD, 0);
     for (int number = 1; number < 32; number++)
         signal(number, SIG_DFL);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    sigset_t held;
+    sigemptyset(&held);
+    if (options->held)
+        sigaddset(&held, options->held);
+    sigprocmask(SIG_SETMASK, &held, NULL);
     execv(options->path ? options->path : options->argv[0], options->argv);
     _exit(127);
 }

@@ -25,6 +25,7 @@ struct child_options {
     char *const *argv; /* argv[0] is the name that `ps` shows */
     const int *keep;   /* descriptors it inherits under their numbers, besides 0, 1 and 2 */
     size_t keep_count;
+    int held;         /* a signal that waits until the program asks for it; 0: none */
     int log_fd;       /* its standard output and error; -1: /dev/null */
     child_died *died; /* called once from the loop, unless child_reap() comes first */
     void *context;

@@ -102,6 +102,7 @@ int link_start(struct link *link)
                                     .argv = argv,
                                     .keep = (const int[]){my->listen_fd, my->echo_fd, my->page_fd},
                                     .keep_count = 3,
+                                    .held = SIGUSR1, /* or a drain at its very start would kill it */
                                     .log_fd = log_fd,
                                     .died = on_death,
                                     .context = link};

@@ -466,6 +466,10 @@ static int relay_open(struct relay *relay, const struct relay_options *options)
     event_add(relay->terminate, NULL);
     event_add(relay->interrupt, NULL);
     event_add(relay->drain, NULL);
+    sigset_t drain;
+    sigemptyset(&drain);
+    sigaddset(&drain, SIGUSR1);
+    sigprocmask(SIG_UNBLOCK, &drain, NULL); /* whoever started us may have held it back until now */
 
     relay->users = listen_on(relay, on_user, options->listen_fd);
     if (!relay->users)
