@@ -410,6 +410,38 @@ static void test_a_command_that_never_began_costs_no_cooldown(void **state)
     story_free(&s);
 }
 
+/* The cooldown counts from the end of the verification, before a restart of the control plane and after it.
+ */
+static void test_the_cooldown_survives_a_restart(void **state)
+{
+    (void)state;
+    struct story *s = story_new("version: 1\ndetectors:\n" CPU_HIGH STEPS(
+        "restart_service, drain_node") "guards: {per_target: {cooldown: 30s}}\n");
+    struct event event;
+    memset(&event, 0, sizeof event);
+    event.kind = EVENT_RESTORE;
+    event.of.restore.kind = RESTORE_INCIDENT;
+    struct incident *healed = &event.of.restore.what.incident;
+    healed->id = 1;
+    healed->state = INCIDENT_RESOLVED;
+    healed->verdict = VERDICT_EFFECTIVE;
+    healed->outcome = OUTCOME_DONE;
+    healed->remedy = REMEDY_RESTART_SERVICE;
+    healed->attempts = 1;
+    healed->ended_at = 80 * SECOND;
+    healed->closed_at = 100 * SECOND;
+    strcpy(healed->detector_name, "cpu-high");
+    uint32_t web = story_join(s, 105, "web-1", NULL);
+    event.node = web;
+    story_event(s, 105, &event);
+    story_reports(s, 106, 129, web, ILL); /* it came back, and 80 + 30 s is long over */
+    assert_int_equal(s->commands, 0);
+    assert_int_equal(core_incident(s->core, 1)->block, BLOCK_COOLDOWN);
+    story_report(s, 130, web, ILL);
+    assert_int_equal(s->commands, 1);
+    story_free(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -434,6 +466,7 @@ int main(void)
         cmocka_unit_test(test_a_reset_breaker_opens_again_only_for_more),
         cmocka_unit_test(test_every_stopped_evaluation_is_counted),
         cmocka_unit_test(test_a_command_that_never_began_costs_no_cooldown),
+        cmocka_unit_test(test_the_cooldown_survives_a_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

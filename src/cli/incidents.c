@@ -20,6 +20,11 @@ static int unknown_state(const char *given)
                 near ? near : "", near ? "'?" : "");
 }
 
+static void print_incidents(const json_t *incidents)
+{
+    incident_table(incidents, stdout, 2);
+}
+
 int verb_incidents(const struct verb *verb, int argc, char **argv)
 {
     struct source source = {0};
@@ -41,19 +46,7 @@ int verb_incidents(const struct verb *verb, int argc, char **argv)
         return fail(EXIT_USAGE, "incidents: '%s' cannot be the name of a node", question.node);
     if (question.state && incident_state_of(question.state) < 0)
         return unknown_state(question.state);
-    json_t *answer;
-    code = source_read(&source, &question, &answer);
-    if (code != EXIT_DONE)
-        return code;
-    const json_t *incidents = json_object_get(answer, "incidents");
-    if (json)
-        print_json(answer);
-    else if (json_array_size(incidents) == 0)
-        printf("  no incidents\n");
-    else
-        incident_table(incidents, stdout, 2);
-    json_decref(answer);
-    return EXIT_DONE;
+    return source_show(&source, &question, json, "incidents", "no incidents", print_incidents);
 }
 
 int verb_incident(const struct verb *verb, int argc, char **argv)
@@ -121,17 +114,5 @@ int verb_blocked(const struct verb *verb, int argc, char **argv)
     int code = flags_read(verb, flags, argc, argv, 0, 0, &count);
     if (code >= 0)
         return code;
-    json_t *answer;
-    code = source_read(&source, &question, &answer);
-    if (code != EXIT_DONE)
-        return code;
-    const json_t *blocked = json_object_get(answer, "blocked");
-    if (json)
-        print_json(answer);
-    else if (json_array_size(blocked) == 0)
-        printf("  nothing was held back\n");
-    else
-        print_blocked(blocked);
-    json_decref(answer);
-    return EXIT_DONE;
+    return source_show(&source, &question, json, "blocked", "nothing was held back", print_blocked);
 }

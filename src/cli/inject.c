@@ -233,19 +233,8 @@ int verb_faults(const struct verb *verb, int argc, char **argv)
     int code = flags_read(verb, flags, argc, argv, 0, 0, &count);
     if (code >= 0)
         return code;
-    json_t *answer;
-    code = source_read(&source, &(struct question){.kind = ASK_FAULTS, .active = !all}, &answer);
-    if (code != EXIT_DONE)
-        return code;
-    const json_t *faults = json_object_get(answer, "faults");
-    if (json)
-        print_json(answer);
-    else if (json_array_size(faults) == 0)
-        printf("  no faults%s\n", all ? "" : " are on; --all shows those that were");
-    else
-        print_faults(faults);
-    json_decref(answer);
-    return EXIT_DONE;
+    return source_show(&source, &(struct question){.kind = ASK_FAULTS, .active = !all}, json, "faults",
+                       all ? "no faults" : "no faults are on; --all shows those that were", print_faults);
 }
 
 int verb_clear(const struct verb *verb, int argc, char **argv)

@@ -57,17 +57,6 @@ int verb_nodes(const struct verb *verb, int argc, char **argv)
     int code = flags_read(verb, flags, argc, argv, 0, 0, &count);
     if (code >= 0)
         return code;
-    json_t *answer;
-    code = source_read(&source, &(struct question){.kind = ASK_NODES}, &answer);
-    if (code != EXIT_DONE)
-        return code;
-    const json_t *nodes = json_object_get(answer, "nodes");
-    if (json)
-        print_json(answer);
-    else if (json_array_size(nodes) == 0)
-        printf("  no nodes yet\n");
-    else
-        print_nodes(nodes);
-    json_decref(answer);
-    return EXIT_DONE;
+    return source_show(&source, &(struct question){.kind = ASK_NODES}, json, "nodes", "no nodes yet",
+                       print_nodes);
 }

@@ -155,3 +155,21 @@ int source_read(const struct source *source, const struct question *question, js
     free(text);
     return code;
 }
+
+int source_show(struct source *source, const struct question *question, bool json, const char *rows,
+                const char *none, void (*print)(const json_t *rows))
+{
+    json_t *answer;
+    int code = source_read(source, question, &answer);
+    if (code != EXIT_DONE)
+        return code;
+    const json_t *list = json_object_get(answer, rows);
+    if (json)
+        print_json(answer);
+    else if (json_array_size(list) == 0)
+        printf("  %s\n", none);
+    else
+        print(list);
+    json_decref(answer);
+    return EXIT_DONE;
+}

@@ -57,4 +57,9 @@ int source_call(const struct source *source, const char *method, const char *pat
 /* The URL that source_call() uses. */
 const char *source_url(const struct source *source);
 
+/* Reads, and shows the list called `rows` of the answer with `print`; an empty one as the sentence `none`,
+ * and with `json` the whole answer as it is. Returns an exit code; what failed was said. */
+int source_show(struct source *source, const struct question *question, bool json, const char *rows,
+                const char *none, void (*print)(const json_t *rows));
+
 #endif
