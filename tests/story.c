@@ -23,10 +23,71 @@ static void read_policy(struct policy *policy, const char *yaml)
     }
 }
 
+/* --- what a control plane would have stored ------------------------------------------------------------- */
+
+enum { KEPT_INCIDENTS = 64, KEPT_COMMANDS = 2048, KEPT_NODES = 64 };
+
+struct story_store {
+    struct control control;
+    struct hello hello[KEPT_NODES];
+    struct target target[KEPT_NODES];
+    bool has_target[KEPT_NODES];
+    struct incident incident[KEPT_INCIDENTS]; /* by id */
+    struct command command[KEPT_COMMANDS];    /* in the order of their ids */
+    uint32_t commands;
+    uint32_t blocked[BLOCK_REASON_COUNT];
+};
+
+static void keep_command(struct story_store *kept, const struct command *command)
+{
+    for (uint32_t i = 0; i < kept->commands; i++) {
+        if (kept->command[i].id == command->id) {
+            kept->command[i] = *command;
+            return;
+        }
+    }
+    assert_true(kept->commands < KEPT_COMMANDS);
+    kept->command[kept->commands++] = *command;
+}
+
+static void keep(struct story_store *kept, const struct effect *e)
+{
+    switch ((enum effect_kind)e->kind) {
+    case EFFECT_BLOCKED:
+        kept->blocked[e->of.incident.block] += e->of.incident.blocked_count == 1;
+        /* fall through */
+    case EFFECT_RECORD:
+        kept->incident[e->of.incident.id % KEPT_INCIDENTS] = e->of.incident;
+        break;
+    case EFFECT_ACT:
+    case EFFECT_ENDED:
+        keep_command(kept, &e->of.command);
+        break;
+    case EFFECT_CONTROL:
+        kept->control = e->of.control;
+        break;
+    case EFFECT_TARGET:
+        assert_true(e->node < KEPT_NODES);
+        kept->target[e->node] = e->of.target;
+        kept->has_target[e->node] = true;
+        break;
+    default:
+        break;
+    }
+}
+
+uint32_t story_blocked(const struct story *s, enum block_reason reason)
+{
+    return s->kept->blocked[reason];
+}
+
+/* --- the trace ------------------------------------------------------------------------------------------ */
+
 static void note(struct story *s, const struct effect *e)
 {
-    bool quiet = e->kind == EFFECT_CONTROL || e->kind == EFFECT_BLOCKED || e->kind == EFFECT_ACT ||
-                 e->kind == EFFECT_NOTIFY;
+    keep(s->kept, e);
+    bool quiet = e->kind == EFFECT_CONTROL || e->kind == EFFECT_TARGET || e->kind == EFFECT_BLOCKED ||
+                 e->kind == EFFECT_ACT || e->kind == EFFECT_NOTIFY;
     if (e->kind == EFFECT_ACT) {
         s->command = e->of.command.id;
         s->commands++;
@@ -80,6 +141,9 @@ struct story *story_new_sized(const char *policy_yaml, uint32_t nodes, uint32_t 
     struct story *s = calloc(1, sizeof *s);
     const struct core_config config = {.node_capacity = nodes, .incident_capacity = incidents};
     assert_non_null(s);
+    s->kept = calloc(1, sizeof *s->kept);
+    assert_non_null(s->kept);
+    s->kept->control = (struct control){.epoch = 1, .next_incident = 1, .next_command = 1};
     s->core = core_init(calloc(1, core_size(&config)), &config);
     story_policy(s, 0, policy_yaml);
     return s;
@@ -93,6 +157,7 @@ struct story *story_new(const char *policy_yaml)
 void story_free(struct story **story)
 {
     free((*story)->core);
+    free((*story)->kept);
     free(*story);
     *story = NULL;
 }
@@ -130,7 +195,8 @@ uint32_t story_join(struct story *s, double at, const char *name, const char *ca
     for (char *rest = list, *one; (one = strtok_r(rest, " ", &rest)) != NULL;) {
         event.of.hello.calls[event.of.hello.calls_count++] = node_named(s, one);
     }
-    s->nodes++;
+    assert_true(s->nodes < KEPT_NODES);
+    s->kept->hello[s->nodes++] = event.of.hello;
     story_event(s, at, &event);
     return event.node;
 }
@@ -200,7 +266,88 @@ void story_say(struct story *s, double at, enum operator_word word, uint64_t inc
     event.of.operator_order.word = (uint8_t)word;
     event.of.operator_order.incident = incident;
     event.of.operator_order.remedy = (uint8_t)remedy;
+    const struct incident *shown = core_incident(s->core, incident);
+    event.of.operator_order.plan = shown == NULL ? 0 : shown->plan;
     story_event(s, at, &event);
+}
+
+void story_approve(struct story *s, double at, uint64_t incident, uint32_t plan)
+{
+    struct event event = {.kind = EVENT_OPERATOR, .node = NO_INDEX};
+    event.of.operator_order = (struct operator_order){
+        .word = OPERATOR_APPROVE, .incident = incident, .plan = plan, .remedy = REMEDY_NONE};
+    story_event(s, at, &event);
+}
+
+void story_maintain(struct story *s, double at, uint32_t node, double seconds)
+{
+    struct event event = {.kind = EVENT_OPERATOR, .node = node};
+    event.of.operator_order = (struct operator_order){
+        .word = OPERATOR_MAINTAIN, .remedy = REMEDY_NONE, .maintain_ns = duration_from_seconds(seconds)};
+    story_event(s, at, &event);
+}
+
+/* --- a new core from what was kept ---------------------------------------------------------------------- */
+
+static void restore(struct story *s, uint32_t node, const struct restore *what)
+{
+    struct event event = {.kind = EVENT_RESTORE, .at = s->now, .node = node};
+    event.of.restore = *what;
+    step(s, &event);
+}
+
+static void restore_all(struct story *s, const struct story_store *kept)
+{
+    struct control control = kept->control;
+    control.epoch++;
+    restore(s, NO_INDEX, &(struct restore){.kind = RESTORE_CONTROL, .what.control = control});
+    for (uint32_t n = 0; n < s->nodes; n++) {
+        struct event event = {.kind = EVENT_HELLO, .at = s->now, .node = n, .of.hello = kept->hello[n]};
+        step(s, &event);
+    }
+    for (uint32_t n = 0; n < s->nodes; n++) {
+        if (kept->has_target[n]) {
+            restore(s, n, &(struct restore){.kind = RESTORE_TARGET, .what.target = kept->target[n]});
+        }
+    }
+    for (uint32_t i = 0; i < KEPT_INCIDENTS; i++) {
+        const struct incident *incident = &kept->incident[i];
+        if (incident->id != 0 && incident->why != WHY_CLEARED && incident->why != WHY_UNWATCHED) {
+            restore(s, incident->node,
+                    &(struct restore){.kind = RESTORE_INCIDENT, .what.incident = *incident});
+        }
+    }
+    for (uint32_t i = 0; i < kept->commands; i++) {
+        const struct command *c = &kept->command[i];
+        restore(s, c->node,
+                &(struct restore){.kind = RESTORE_ACTION,
+                                  .what.action = {.acted_at = c->ordered_at,
+                                                  .ended_at = outcome_never_began((enum outcome)c->outcome)
+                                                                  ? INSTANT_NONE
+                                                                  : c->ended_at,
+                                                  .rule = c->rule,
+                                                  .meaning = c->meaning,
+                                                  .remedy = c->remedy,
+                                                  .by_person = c->by_person}});
+    }
+}
+
+void story_restart(struct story *s, double at)
+{
+    story_wait(s, at);
+    instant when = duration_from_seconds(at);
+    s->now = when > s->now ? when : s->now;
+    struct story_store *kept = malloc(sizeof *kept);
+    assert_non_null(kept);
+    *kept = *s->kept;
+    const struct core_config config = {.node_capacity = 64, .incident_capacity = 64};
+    free(s->core);
+    s->core = core_init(calloc(1, core_size(&config)), &config);
+    struct event event = {.kind = EVENT_POLICY, .at = s->now, .of.policy = &s->policy};
+    step(s, &event);
+    restore_all(s, kept);
+    free(kept);
+    run_deadlines(s, s->now);
 }
 
 void story_forget(struct story *s)

@@ -22,7 +22,8 @@ struct story {
     uint64_t command;  /* ordered last */
     uint32_t commands; /* ordered so far */
     instant now;
-    bool verbose; /* blocked and control lines too */
+    bool verbose;             /* blocked and control lines too */
+    struct story_store *kept; /* what the core has recorded, as a control plane would keep it */
     size_t length;
     char log[32768];
 };
@@ -42,6 +43,13 @@ void story_wait(struct story *story, double until);
 void story_end(struct story *story, double at, uint32_t node, enum outcome outcome, bool began);
 void story_say(struct story *story, double at, enum operator_word word, uint64_t incident,
                enum remedy remedy);
+/* Approves the plan with this number. */
+void story_approve(struct story *story, double at, uint64_t incident, uint32_t plan);
+void story_maintain(struct story *story, double at, uint32_t node, double seconds);
+/* Ends the core and feeds an empty one with what was recorded, in the control plane's order. */
+void story_restart(struct story *story, double at);
+/* How often `reason` was told as a block since the story began. */
+uint32_t story_blocked(const struct story *story, enum block_reason reason);
 void story_event(struct story *story, double at, struct event *event);
 
 /* Fails with both texts if the log since the last call is not `expected`; then forgets the log. */

@@ -21,7 +21,7 @@
     "    steps: [{do: restart_service, settle: 1s, within: 20s}, {do: drain_node}, {do: page_human}]\n"
 #define CPU_POLICY                                                                                           \
     "version: 1\ndetectors:\n" CPU_DETECTOR "playbooks:\n" CPU_PLAYBOOK                                      \
-    "guards: {per_target: {cooldown: 5s}}\n"
+    "guards: {per_target: {cooldown: 5s, backoff: no}}\n"
 
 #define ILL  "cpu=0.97 latency=0.058"
 #define WELL "cpu=0.03 latency=0.001"
@@ -192,9 +192,10 @@ static void test_a_late_outcome_is_still_taken(void **state)
 static void test_what_gets_worse_after_the_action_is_harm(void **state)
 {
     (void)state;
-    struct story *s = story_new("version: 1\ndetectors:\n" CPU_DETECTOR
-                                "  - {name: failing, when: error_ratio > 0.2, for: 1s, do: page_human}\n"
-                                "playbooks:\n" CPU_PLAYBOOK "guards: {per_target: {cooldown: 5s}}\n");
+    struct story *s =
+        story_new("version: 1\ndetectors:\n" CPU_DETECTOR
+                  "  - {name: failing, when: error_ratio > 0.2, for: 1s, do: page_human}\n"
+                  "playbooks:\n" CPU_PLAYBOOK "guards: {per_target: {cooldown: 5s, backoff: no}}\n");
     uint32_t db = story_join(s, 0, "db-1", NULL);
     uint32_t web = story_join(s, 0, "web-1", "db-1");
     for (int t = 1; t <= 4; t++) {
@@ -215,9 +216,10 @@ static void test_what_gets_worse_after_the_action_is_harm(void **state)
 static void test_what_was_already_under_way_is_not_our_harm(void **state)
 {
     (void)state;
-    struct story *s = story_new("version: 1\ndetectors:\n" CPU_DETECTOR
-                                "  - {name: slow, when: request_latency > 30ms, for: 10s, do: page_human}\n"
-                                "playbooks:\n" CPU_PLAYBOOK "guards: {per_target: {cooldown: 5s}}\n");
+    struct story *s =
+        story_new("version: 1\ndetectors:\n" CPU_DETECTOR
+                  "  - {name: slow, when: request_latency > 30ms, for: 10s, do: page_human}\n"
+                  "playbooks:\n" CPU_PLAYBOOK "guards: {per_target: {cooldown: 5s, backoff: no}}\n");
     uint32_t web = story_join(s, 0, "web-1", NULL);
     story_reports(s, 1, 4, web, ILL);
     story_end(s, 4.1, web, OUTCOME_DONE, true);
@@ -375,9 +377,9 @@ static void test_cooldown_counts_from_the_end(void **state)
 static void test_attempts_used_up_are_told_to_people(void **state)
 {
     (void)state;
-    struct story *s =
-        story_new("version: 1\ndetectors:\n" CPU_DETECTOR "playbooks:\n" CPU_PLAYBOOK
-                  "guards: {recurrence: 1s, per_target: {cooldown: 0s, attempts: {max: 2, within: 10m}}}\n");
+    struct story *s = story_new("version: 1\ndetectors:\n" CPU_DETECTOR "playbooks:\n" CPU_PLAYBOOK
+                                "guards: {recurrence: 1s, per_target: {cooldown: 0s, attempts: {max: 2, "
+                                "within: 10m}, backoff: no}}\n");
     uint32_t web = story_join(s, 0, "web-1", NULL);
     double t = 1;
     for (int round = 0; round < 3; round++, t += 20) {

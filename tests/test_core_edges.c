@@ -17,7 +17,7 @@
     "  - {name: failing, when: error_ratio > 20%, for: 2s, clear: error_ratio < 5%, healthy_for: 3s,"        \
     " confirm: no}\n"
 #define STEPS(steps) "playbooks:\n  - {on: cpu-high, steps: [" steps "]}\n"
-#define GUARDS       "guards: {per_target: {cooldown: 5s}}\n"
+#define GUARDS       "guards: {per_target: {cooldown: 5s, backoff: no}}\n"
 #define POLICY       "version: 1\ndetectors:\n" CPU_HIGH STEPS("restart_service, drain_node, page_human") GUARDS
 #define WITH_LIMIT(when, clear)                                                                              \
     "version: 1\ndetectors:\n  - {name: cpu-high, when: cpu_utilization > " when                             \

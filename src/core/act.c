@@ -7,7 +7,7 @@ void act_order(struct core *core, uint32_t slot, struct effects *out)
     struct slot *s = slot_of(core, slot);
     struct incident *incident = &s->incident;
     struct node *node = node_of(core, incident->node);
-    struct node_cold *cold = cold_of(core, incident->node);
+    struct target *target = &cold_of(core, incident->node)->target;
     CHECK(node->acting == NO_INDEX);
 
     memset(&s->command, 0, sizeof s->command);
@@ -22,6 +22,9 @@ void act_order(struct core *core, uint32_t slot, struct effects *out)
     s->command.node = incident->node;
     s->command.attempt = ++incident->attempts;
     s->command.remedy = incident->remedy;
+    s->command.rule = detector_name_key(incident->detector_name);
+    s->command.meaning = detector_meaning_key(detector_of(core, incident));
+    s->command.by_person = incident->approved;
     effects_add_control(core, out);
 
     incident->command = s->command.id;
@@ -34,16 +37,23 @@ void act_order(struct core *core, uint32_t slot, struct effects *out)
 
     node->acting = slot;
     core->disrupted++;
-    cold->acted_at[cold->acted_next] = core->now;
-    cold->acted_next = (cold->acted_next + 1) % ACTIONS_KEPT;
+    target_note_action(core, incident->node,
+                       &(struct restored_action){.acted_at = core->now,
+                                                 .rule = s->command.rule,
+                                                 .meaning = s->command.meaning,
+                                                 .remedy = s->command.remedy,
+                                                 .by_person = s->command.by_person});
+    target->streak += !s->command.by_person && target->streak < UINT32_MAX;
+    target->trouble_at = core->now;
     heap_set(heap_of(core), heap_item_of_slot(core, slot), incident->answer_by);
 
+    effects_add_target(core, out, incident->node);
     effects_add_incident(core, out, EFFECT_RECORD, incident);
     effects_add(core, out, EFFECT_ACT, incident->node)->of.command = s->command;
 }
 
 /* The target is no longer in work; if it was disrupted, its cooldown counts from here. */
-void act_release(struct core *core, uint32_t slot, bool disrupted)
+void act_release(struct core *core, uint32_t slot, bool disrupted, struct effects *out)
 {
     const struct incident *incident = &slot_of(core, slot)->incident;
     struct node *node = node_of(core, incident->node);
@@ -52,7 +62,9 @@ void act_release(struct core *core, uint32_t slot, bool disrupted)
     CHECK(core->disrupted > 0);
     core->disrupted--;
     if (disrupted) {
-        cold_of(core, incident->node)->action_ended_at = core->now;
+        struct target *target = &cold_of(core, incident->node)->target;
+        target->ended_at = target->trouble_at = core->now;
+        effects_add_target(core, out, incident->node);
     }
     heap_set(heap_of(core), heap_item_of_slot(core, slot), INSTANT_NEVER);
 }
@@ -72,7 +84,12 @@ static void record_end(struct core *core, uint32_t slot, enum outcome outcome, s
 static void end_not_begun(struct core *core, uint32_t slot, enum outcome outcome, struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
-    act_release(core, slot, false);
+    act_release(core, slot, false, out);
+    struct target *target = &cold_of(core, incident->node)->target;
+    if (target->streak > 0 && !slot_of(core, slot)->command.by_person) {
+        target->streak--; /* nothing to back off from; it still counts as an attempt */
+        effects_add_target(core, out, incident->node);
+    }
     if (outcome == OUTCOME_UNSUPPORTED) {
         plan_next_rung(core, slot, WHY_NOT_BEGUN, out);
         return;
@@ -97,7 +114,7 @@ void act_end(struct core *core, uint32_t slot, const struct command_end *end, st
         end_not_begun(core, slot, outcome, out);
     } else {
         incident->verdict = VERDICT_INEFFECTIVE;
-        act_release(core, slot, true);
+        act_release(core, slot, true, out);
         plan_next_rung(core, slot, WHY_COMMAND_FAILED, out);
     }
     node_refresh_illness(core, number, out);

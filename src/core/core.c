@@ -49,6 +49,9 @@ struct core *core_init(void *memory, const struct core_config *config)
     core->now = core->away_until = INSTANT_NONE;
     core->control = (struct control){.epoch = 1, .next_incident = 1, .next_command = 1};
     policy_init(&core->policy);
+    for (uint32_t i = 0; i < ACTIONS_KEPT; i++) {
+        core->actions[i].acted_at = INSTANT_NONE;
+    }
     core->free_slot = NO_INDEX;
     heap_init(heap_of(core), config->node_capacity + config->incident_capacity);
     return core;
@@ -88,6 +91,19 @@ void effects_add_control(struct core *core, struct effects *out)
         }
     }
     effects_add(core, out, EFFECT_CONTROL, NO_INDEX)->of.control = core->control;
+}
+
+/* Likewise what is remembered of a node. */
+void effects_add_target(struct core *core, struct effects *out, uint32_t node)
+{
+    struct effect *effect = NULL;
+    for (uint32_t i = 0; i < out->count && effect == NULL; i++) {
+        if (out->list[i].kind == EFFECT_TARGET && out->list[i].node == node) {
+            effect = &out->list[i];
+        }
+    }
+    effect = effect != NULL ? effect : effects_add(core, out, EFFECT_TARGET, node);
+    effect->of.target = cold_of(core, node)->target;
 }
 
 /* --- digest --------------------------------------------------------------------------------------------- */
@@ -284,6 +300,16 @@ const struct policy *core_policy(const struct core *core)
 const struct control *core_control(const struct core *core)
 {
     return &core->control;
+}
+
+const struct target *core_target(const struct core *core, uint32_t node)
+{
+    return node < core->node_count ? &cold_of(core, node)->target : NULL;
+}
+
+bool core_maintained(const struct core *core, uint32_t node, instant *until_at)
+{
+    return node < core->node_count && target_is_maintained(core, node, until_at);
 }
 
 uint32_t core_fleet(const struct core *core)

@@ -18,12 +18,15 @@
 enum {
     NODE_NAME_SIZE = 64, /* bytes of a node's name, the NUL included */
     CALLS_MAX = 8,       /* services that one service calls */
-    EFFECTS_MAX = 16     /* effects of one step */
+    EFFECTS_MAX = 24     /* effects of one step */
 };
+
+#define MAINTAIN_MAX_NS (30 * 24 * HOUR) /* that long a person may keep a node to himself with one word */
 
 struct core_config {
     uint32_t node_capacity;     /* 1 .. 1,000,000; the driver numbers nodes 0, 1, 2, ... below it */
     uint32_t incident_capacity; /* 1 .. 1,000,000; when full, findings wait and are counted */
+    uint64_t seed;              /* of the jitter of back-off */
 };
 
 /* --- what goes in --------------------------------------------------------------------------------------- */
@@ -70,10 +73,12 @@ struct command_end {
 };
 
 struct operator_order {
-    uint64_t incident; /* approve, acknowledge; else 0 */
-    uint8_t word;      /* enum operator_word */
-    uint8_t remedy;    /* approve: what the person saw; REMEDY_NONE: whatever is planned */
-    uint8_t reserved[6];
+    uint64_t incident;    /* approve, acknowledge; else 0 */
+    duration maintain_ns; /* maintain: event.node is left alone for so long from now; 0 ends it */
+    uint32_t plan;        /* approve: the plan that the person saw, incident.plan */
+    uint8_t word;         /* enum operator_word */
+    uint8_t remedy;       /* approve: its remedy; REMEDY_NONE: not said */
+    uint8_t reserved[2];
 };
 
 struct proposal {
@@ -88,17 +93,34 @@ struct control {
     uint64_t epoch;         /* of this control plane; above every epoch that was ever used */
     uint64_t next_incident; /* ids to be given next */
     uint64_t next_command;
+    uint32_t forgiven; /* unhealthy nodes that a person knew of when he reset the breaker */
     uint8_t paused;
     uint8_t breaker_open; /* latched until a person resets it */
-    uint8_t reserved[6];
+    uint8_t reserved[2];
+};
+
+/* What outlives the incidents of a target: written when it changes, given back by a restore event. */
+struct target {
+    instant ended_at;         /* end of the newest action or of its verification; INSTANT_NONE: never */
+    instant trouble_at;       /* it was in trouble until then; INSTANT_NONE: never */
+    instant maintained_until; /* by a person's word; INSTANT_NONE: not */
+    instant changed_at[CHANGES_MAX]; /* ring of the changes of its health; INSTANT_NONE where there is none */
+    uint32_t change_next;            /* place in the ring */
+    uint32_t streak;                 /* actions since it was last well for long: what back-off counts */
+    uint8_t flapping;                /* 1: its health changes too often to act */
+    uint8_t reserved[7];
 };
 
 /* What a restore event brings back, in this order: control first, then nodes by hello, then the rest. */
-enum restore_kind { RESTORE_CONTROL, RESTORE_INCIDENT, RESTORE_ACTION, RESTORE_NODE };
+enum restore_kind { RESTORE_CONTROL, RESTORE_INCIDENT, RESTORE_ACTION, RESTORE_NODE, RESTORE_TARGET };
 
-struct restored_action { /* a disruptive command of the past, for attempts and cooldown */
+struct restored_action { /* a disruptive command of the past, for attempts, cooldown and rates */
     instant acted_at;
     instant ended_at;
+    uint64_t rule, meaning; /* as in the command */
+    uint8_t remedy;
+    uint8_t by_person;
+    uint8_t reserved[6];
 };
 
 struct restore {
@@ -109,6 +131,7 @@ struct restore {
         struct incident incident; /* `detector` is looked up by name */
         struct restored_action action;
         struct hello node; /* known of old, but absent until it is heard of: not part of the fleet */
+        struct target target;
     } what;
 };
 
@@ -141,6 +164,7 @@ enum effect_kind {
     EFFECT_ENDED,   /* a command ended: store its outcome */
     EFFECT_BLOCKED, /* an action was stopped: store reason and count */
     EFFECT_CONTROL, /* the control row changed: store it */
+    EFFECT_TARGET,  /* what is remembered of a node changed: store it */
     EFFECT_ASK,     /* ask the planner about an incident */
     EFFECT_NOTIFY,  /* tell people */
     EFFECT_REJECT,  /* the event itself could not be taken, and why */
@@ -171,12 +195,14 @@ struct command {
     instant ordered_at;
     instant expires_at; /* must have begun by then */
     instant answer_by;
-    instant ended_at; /* INSTANT_NONE while it runs */
+    instant ended_at;       /* INSTANT_NONE while it runs */
+    uint64_t rule, meaning; /* keys of the detector's name and meaning, for rate limits */
     uint32_t node;
     uint32_t attempt; /* of its incident, from 1 */
     uint8_t remedy;
-    uint8_t outcome; /* enum outcome */
-    uint8_t reserved[6];
+    uint8_t outcome;   /* enum outcome */
+    uint8_t by_person; /* 1: a person approved it, so the machine's counters leave it out */
+    uint8_t reserved[5];
 };
 
 struct effect {
@@ -189,6 +215,7 @@ struct effect {
         struct incident incident; /* RECORD, BLOCKED, ASK, NOTIFY */
         struct command command;   /* ACT, ENDED */
         struct control control;   /* CONTROL */
+        struct target target;     /* TARGET */
     } of;
 };
 
@@ -241,6 +268,9 @@ const char *core_node_name(const struct core *core, uint32_t node); /* "" if unk
 enum health core_node_health(const struct core *core, uint32_t node);
 const struct policy *core_policy(const struct core *core);
 const struct control *core_control(const struct core *core);
+const struct target *core_target(const struct core *core, uint32_t node); /* NULL if the node is unknown */
+/* True while nothing is done to the node because people are at work on it; `*until_at` gets the end. */
+bool core_maintained(const struct core *core, uint32_t node, instant *until_at);
 uint32_t core_fleet(const struct core *core);     /* nodes that are here: heard of, and not gone */
 uint32_t core_unhealthy(const struct core *core); /* of them, ill by themselves or silent */
 uint32_t core_disrupted(const struct core *core); /* of them, in flight, verifying or of unknown outcome */

@@ -187,4 +187,7 @@ void detect_adopt_generation(struct core *core, uint32_t number)
         }
     }
     node->generation = core->policy_generation;
+    if (node->firing == 0) {
+        node->flags &= ~(uint32_t)NODE_WAS_ILL; /* another question, not another health */
+    }
 }

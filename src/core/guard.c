@@ -1,7 +1,9 @@
 /* Guards: every rule that can stop an action, in one place and in one order.
  *
- * Facts about the finding come first, people's and the fleet's limits next, approval last, so that a person
- * is asked only for what could be done at once. The first that applies is the block reason. */
+ * Facts about the finding come first (plan.c looks at the earliest of them), then what people have switched,
+ * then what the machine counts to stop itself, the budget, and approval last, so that a person is asked only
+ * for what could be done at once. The first that applies is the block reason. What a person has approved
+ * passes the machine's counters, and nothing else. */
 #include "core/state.h"
 
 static bool is_stale(const struct core *core, const struct node *node)
@@ -34,15 +36,64 @@ static bool is_corroborated(const struct core *core, const struct incident *inci
     return __builtin_popcount(witnesses) >= 2;
 }
 
-static uint32_t attempts_used(const struct core *core, const struct node_cold *cold)
+/* --- rates ---------------------------------------------------------------------------------------------- */
+
+/* Which actions count for a limit: those of one rule, of one kind, or all. */
+struct counted {
+    uint64_t rule, meaning; /* either: neither a new name nor a new threshold makes a rule forget */
+    bool of_rule, of_kind;
+    uint8_t remedy;
+};
+
+static bool counts(const struct past_action *action, const struct counted *counted)
 {
-    uint32_t used = 0;
-    for (uint32_t i = 0; i < ACTIONS_KEPT; i++) {
-        used += cold->acted_at[i] != INSTANT_NONE &&
-                core->now - cold->acted_at[i] < core->policy.guards.attempts_within_ns;
-    }
-    return used;
+    return counted->of_rule   ? action->rule == counted->rule || action->meaning == counted->meaning
+           : counted->of_kind ? action->remedy == counted->remedy
+                              : true;
 }
+
+/* Counts back from the newest action. What was forgotten for want of room counts as an action. */
+static bool exceeds(const struct core *core, const struct rate *rate, const struct counted *counted)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 1; i <= ACTIONS_KEPT && rate->max > 0; i++) {
+        const struct past_action *action =
+            &core->actions[(core->action_next + ACTIONS_KEPT - i) % ACTIONS_KEPT];
+        if (action->acted_at == INSTANT_NONE || core->now - action->acted_at >= rate->per_ns) {
+            return false;
+        }
+        count += counts(action, counted);
+        if (count >= rate->max) {
+            return true;
+        }
+    }
+    return rate->max > 0;
+}
+
+static enum block_reason check_rates(const struct core *core, const struct incident *incident)
+{
+    const struct guards *guards = &core->policy.guards;
+    struct counted counted = {.rule = detector_name_key(incident->detector_name),
+                              .meaning = detector_meaning_key(detector_of(core, incident)),
+                              .remedy = incident->remedy,
+                              .of_rule = true};
+    if (guards->rate_target.max > 0 &&
+        target_attempts(core, incident->node, guards->rate_target.per_ns) >= guards->rate_target.max) {
+        return BLOCK_RATE_TARGET;
+    }
+    if (exceeds(core, &guards->rate_rule, &counted)) {
+        return BLOCK_RATE_RULE;
+    }
+    counted.of_rule = false;
+    counted.of_kind = true;
+    if (exceeds(core, &guards->rate_kind, &counted)) {
+        return BLOCK_RATE_KIND;
+    }
+    counted.of_kind = false;
+    return exceeds(core, &guards->rate_fleet, &counted) ? BLOCK_RATE_FLEET : BLOCK_NONE;
+}
+
+/* --- the guards ----------------------------------------------------------------------------------------- */
 
 uint32_t core_budget(const struct core *core)
 {
@@ -50,21 +101,24 @@ uint32_t core_budget(const struct core *core)
     return share < 1 ? 1 : (uint32_t)share;
 }
 
-/* Why `incident` must not act now; BLOCK_NONE if nothing speaks against it. Its state is PLANNED. */
-enum block_reason guard_check(const struct core *core, const struct incident *incident)
+/* What the finding and its node say about it. */
+static enum block_reason check_facts(const struct core *core, const struct incident *incident)
 {
-    const struct guards *guards = &core->policy.guards;
     const struct node *node = node_of(core, incident->node);
-    const struct node_cold *cold = cold_of(core, incident->node);
     if (is_stale(core, node) || node->flags & NODE_SILENT) {
         return BLOCK_STALE;
     }
     if (is_in_grace(core, node)) {
         return BLOCK_GRACE;
     }
-    if (!is_corroborated(core, incident)) {
+    if (!incident->approved && !is_corroborated(core, incident)) {
         return BLOCK_UNCORROBORATED;
     }
+    return BLOCK_NONE;
+}
+
+static enum block_reason check_switches(const struct core *core, const struct incident *incident)
+{
     if (core->policy.mode == MODE_DRY_RUN) {
         return BLOCK_DRY_RUN;
     }
@@ -74,28 +128,52 @@ enum block_reason guard_check(const struct core *core, const struct incident *in
     if (core->control.breaker_open) {
         return BLOCK_BREAKER;
     }
-    if (node->acting != NO_INDEX) {
-        return BLOCK_IN_FLIGHT;
+    return node_of(core, incident->node)->acting != NO_INDEX ? BLOCK_IN_FLIGHT : BLOCK_NONE;
+}
+
+/* What the machine counts, to stop itself. A person who approved the plan has seen more than the counters. */
+static enum block_reason check_counters(const struct core *core, const struct incident *incident)
+{
+    const struct guards *guards = &core->policy.guards;
+    const struct target *target = &cold_of(core, incident->node)->target;
+    if (target->flapping) {
+        return BLOCK_FLAPPING;
     }
-    if (attempts_used(core, cold) >= guards->attempts_max) {
+    if (target_attempts(core, incident->node, guards->attempts_within_ns) >= guards->attempts_max) {
         return BLOCK_ATTEMPTS;
     }
-    if (cold->action_ended_at != INSTANT_NONE && core->now - cold->action_ended_at < guards->cooldown_ns) {
+    if (target->ended_at != INSTANT_NONE && core->now - target->ended_at < guards->cooldown_ns) {
         return BLOCK_COOLDOWN;
     }
-    if (core->disrupted + 1 > core_budget(core)) {
-        return BLOCK_BUDGET;
+    if (core->now < target_backs_off_until(core, incident->node)) {
+        return BLOCK_BACKOFF;
     }
-    if (core->policy.mode == MODE_APPROVE && !incident->approved) {
-        return BLOCK_APPROVAL;
+    return check_rates(core, incident);
+}
+
+/* Why `incident` must not act now; BLOCK_NONE if nothing speaks against it. Its state is PLANNED. */
+enum block_reason guard_check(const struct core *core, const struct incident *incident)
+{
+    enum block_reason reason = check_facts(core, incident);
+    if (reason == BLOCK_NONE) {
+        reason = check_switches(core, incident);
     }
-    return BLOCK_NONE;
+    if (reason == BLOCK_NONE && !incident->approved) {
+        reason = check_counters(core, incident);
+    }
+    if (reason == BLOCK_NONE && core->disrupted + 1 > core_budget(core)) {
+        reason = BLOCK_BUDGET;
+    }
+    if (reason == BLOCK_NONE && core->policy.mode == MODE_APPROVE && !incident->approved) {
+        reason = BLOCK_APPROVAL;
+    }
+    return reason;
 }
 
 /* People are told once when a finding cannot be acted on without them. */
 static bool wants_people(enum block_reason reason)
 {
-    return reason == BLOCK_UNCORROBORATED || reason == BLOCK_APPROVAL;
+    return reason == BLOCK_UNCORROBORATED || reason == BLOCK_FLAPPING || reason == BLOCK_APPROVAL;
 }
 
 /* The count of a reason that is over, or of which much has not been told. */
@@ -139,17 +217,22 @@ void guard_check_breaker(struct core *core, struct effects *out)
 {
     const struct guards *guards = &core->policy.guards;
     uint32_t unhealthy = core_unhealthy(core);
-    core->forgiven = unhealthy < core->forgiven ? unhealthy : core->forgiven;
-    if (core->control.breaker_open || core->fleet == 0 || unhealthy < guards->breaker_at_least ||
-        unhealthy <= core->forgiven || (double)unhealthy <= guards->breaker_unhealthy_ratio * core->fleet) {
+    struct control *control = &core->control;
+    if (unhealthy < control->forgiven) {
+        control->forgiven = unhealthy;
+        effects_add_control(core, out);
+    }
+    if (control->breaker_open || core->fleet == 0 || unhealthy < guards->breaker_at_least ||
+        unhealthy <= control->forgiven ||
+        (double)unhealthy <= guards->breaker_unhealthy_ratio * core->fleet) {
         return;
     }
-    core->control.breaker_open = 1;
+    control->breaker_open = 1;
     effects_add_control(core, out);
 }
 
 void guard_reset_breaker(struct core *core)
 {
     core->control.breaker_open = 0;
-    core->forgiven = core_unhealthy(core);
+    core->control.forgiven = core_unhealthy(core);
 }

@@ -11,7 +11,7 @@
  *        |               ineffective: next rung   v          |     OPEN
  *        +----------------------------------> ESCALATED -----+
  *             nothing left to try, harmed,    (a person has it)
- *             no evidence, attempts used up
+ *             no evidence, attempts used up; back to PLANNED when he says: do it all the same
  *
  * The legal edges are INCIDENT_EDGE_TABLE; incident_move() is the only door. */
 #ifndef CORE_INCIDENT_H
@@ -32,21 +32,22 @@ struct evidence {
 /* Everything that is known of an incident, flat: the core's own record, what a record effect carries, what
  * the store keeps, and what a restore event brings back. Instants not reached yet are INSTANT_NONE. */
 struct incident {
-    uint64_t id;           /* 1, 2, 3 ... over the life of the database */
-    uint64_t command;      /* id of the newest command, 0 if there was none */
-    instant began_at;      /* the first sample of the finding */
-    instant opened_at;     /* the finding fired */
-    instant planned_at;    /* the newest plan */
-    instant acted_at;      /* the newest command was ordered */
-    instant answer_by;     /* without an outcome by then it is unknown */
-    instant ended_at;      /* the newest command ended */
-    instant verify_from;   /* samples taken before count for nothing */
-    instant verify_by;     /* the verdict is due */
-    instant healthy_since; /* first of the unbroken run of clear samples, INSTANT_NONE if broken */
-    instant closed_at;     /* resolved or escalated */
-    instant hold_until;    /* a callee could explain it until then */
-    instant planner_by;    /* the planner may propose until then */
-    instant blocked_at;    /* first evaluation that met `block` */
+    uint64_t id;            /* 1, 2, 3 ... over the life of the database */
+    uint64_t command;       /* id of the newest command, 0 if there was none */
+    instant began_at;       /* the first sample of the finding */
+    instant opened_at;      /* the finding fired */
+    instant planned_at;     /* the newest plan */
+    instant acted_at;       /* the newest command was ordered */
+    instant answer_by;      /* without an outcome by then it is unknown */
+    instant ended_at;       /* the newest command ended */
+    instant verify_from;    /* samples taken before count for nothing */
+    instant verify_by;      /* the verdict is due */
+    instant healthy_since;  /* first of the unbroken run of clear samples, INSTANT_NONE if broken */
+    instant closed_at;      /* resolved or escalated */
+    instant hold_until;     /* a callee could explain it until then */
+    instant planner_by;     /* the planner may propose until then */
+    instant approved_until; /* a person's approval of the present plan is good until then */
+    instant blocked_at;     /* first evaluation that met `block` */
     instant blocked_last_at;
     struct evidence evidence[CONDITION_MAX];
     char detector_name[DETECTOR_NAME_SIZE];
@@ -55,6 +56,7 @@ struct incident {
     uint32_t fresh_samples; /* seen since verify_from */
     uint32_t attempts;      /* commands ordered so far */
     uint32_t reopened;      /* times */
+    uint32_t plan;          /* plans made so far: the number of the present one */
     uint32_t blocked_count; /* evaluations that met `block` since blocked_at */
     uint8_t evidence_count;
     uint8_t state;        /* enum incident_state */
@@ -70,7 +72,7 @@ struct incident {
     uint8_t acknowledged; /* 1: a person has seen it */
     uint8_t explained;    /* 1: something else explains it: not an illness of its own */
     uint8_t local_cause;  /* 1: its detector sees an illness of the node itself */
-    uint8_t reserved[2];
+    uint8_t reserved[6];
 };
 
 /* Moves `incident` to `state` if the edge is legal; an illegal edge is a broken invariant. */

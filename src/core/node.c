@@ -11,10 +11,7 @@ static void node_init(struct core *core, uint32_t number)
     node->seen_at = node->sampled_at = INSTANT_NONE;
     node->interval_ns = INTERVAL_DEFAULT_NS;
     node->first_incident = node->acting = NO_INDEX;
-    cold->action_ended_at = INSTANT_NONE;
-    for (uint32_t i = 0; i < ACTIONS_KEPT; i++) {
-        cold->acted_at[i] = INSTANT_NONE;
-    }
+    target_init(cold);
 }
 
 void node_cover(struct core *core, uint32_t number)
@@ -34,13 +31,18 @@ static void node_arrive(struct core *core, struct node *node)
     }
 }
 
-/* The breaker counts a node once, whether it is ill, silent or both. */
+static bool is_counted(const struct node *node)
+{
+    return (node->flags & (NODE_ILL | NODE_SILENT)) != 0 && !(node->flags & NODE_MAINTAINED);
+}
+
+/* The breaker counts a node once, whether it is ill, silent or both; and not while people are at work on it.
+ */
 static void node_mark(struct core *core, struct node *node, enum node_flag flag, bool on)
 {
-    const uint32_t counted = NODE_ILL | NODE_SILENT;
-    bool before = (node->flags & counted) != 0;
+    bool before = is_counted(node);
     node->flags = on ? node->flags | (uint32_t)flag : node->flags & ~(uint32_t)flag;
-    bool after = (node->flags & counted) != 0;
+    bool after = is_counted(node);
     core->unhealthy += (uint32_t)after - (uint32_t)before;
 }
 
@@ -84,6 +86,16 @@ bool node_hello(struct core *core, uint32_t number, const struct hello *hello, b
         node_schedule(core, number);
     }
     return true;
+}
+
+void node_refresh_maintenance(struct core *core, uint32_t number, struct effects *out)
+{
+    struct node *node = node_of(core, number);
+    bool maintained = target_is_maintained(core, number, NULL);
+    if (maintained != ((node->flags & NODE_MAINTAINED) != 0)) {
+        node_mark(core, node, NODE_MAINTAINED, maintained);
+        guard_check_breaker(core, out);
+    }
 }
 
 void node_goodbye(struct core *core, uint32_t number)
@@ -209,6 +221,7 @@ void node_report(struct core *core, const struct event *event, struct effects *o
 
     detect_report(core, number, &pair, sampled_at, hole);
     report_verify(core, number, &pair, hole, out);
+    target_note_health(core, number, out);
     if (node->firing != 0 || node->first_incident != NO_INDEX) {
         node_walk(core, number, out);
     }
@@ -257,6 +270,10 @@ void node_schedule(struct core *core, uint32_t number)
 {
     const struct node *node = node_of(core, number);
     instant at = node->flags & NODE_WORK ? core->now : silence_deadline(core, node);
+    instant until_at;
+    if (node->flags & NODE_MAINTAINED && target_is_maintained(core, number, &until_at)) {
+        at = until_at < at ? until_at : at; /* a silent node does not call to be looked at again */
+    }
     heap_set(heap_of(core), number, at);
 }
 
@@ -279,9 +296,13 @@ void node_due(struct core *core, uint32_t number, struct effects *out)
     struct node *node = node_of(core, number);
     bool work = (node->flags & NODE_WORK) != 0;
     uint32_t firing = node->firing;
+    bool maintained = (node->flags & NODE_MAINTAINED) != 0;
     node->flags &= ~(uint32_t)NODE_WORK;
+    node_refresh_maintenance(core, number, out);
+    bool over = maintained && !(node->flags & NODE_MAINTAINED);
     node_check_silence(core, number);
-    if (work || node->firing != firing) {
+    target_note_health(core, number, out);
+    if (work || over || node->firing != firing) {
         node_walk(core, number, out);
     }
     guard_check_breaker(core, out);
@@ -342,7 +363,7 @@ static void walk_left(struct core *core, uint32_t slot, struct effects *out)
     }
     if (incident->state == INCIDENT_VERIFYING) {
         incident->verdict = VERDICT_INCONCLUSIVE;
-        act_release(core, slot, true);
+        act_release(core, slot, true, out);
     }
     if (incident_is_active(incident)) {
         plan_close(core, slot, INCIDENT_ESCALATED, WHY_UNWATCHED, out);
@@ -375,7 +396,7 @@ static void walk_quiet(struct core *core, uint32_t slot, struct effects *out)
     case INCIDENT_VERIFYING:
         if (unwatched) {
             incident->verdict = VERDICT_INCONCLUSIVE;
-            act_release(core, slot, true);
+            act_release(core, slot, true, out);
             plan_close(core, slot, INCIDENT_RESOLVED, WHY_UNWATCHED, out);
         }
         break;
@@ -393,6 +414,7 @@ void node_walk(struct core *core, uint32_t number, struct effects *out)
 {
     struct node *node = node_of(core, number);
     detect_adopt_generation(core, number);
+    node_refresh_maintenance(core, number, out);
     if (node->flags & NODE_GONE) {
         walk_all_left(core, number, out);
         return;

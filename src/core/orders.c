@@ -19,22 +19,57 @@ void orders_command_end(struct core *core, const struct event *event, struct eff
     act_end(core, s, end, out);
 }
 
-static void step_approve(struct core *core, uint32_t slot, enum remedy shown, struct effects *out)
+/* An escalated incident whose finding still stands: a person may say that its last remedy be tried all the
+ * same. */
+static bool may_be_tried_again(const struct core *core, const struct incident *incident)
+{
+    return incident->state == INCIDENT_ESCALATED && incident->remedy < REMEDY_COUNT &&
+           remedy_infos[incident->remedy].disruptive &&
+           (node_of(core, incident->node)->firing & (1u << incident->detector)) != 0;
+}
+
+/* A word for one plan, the one that was shown, and for a time. It passes what the machine counts to stop
+ * itself; all other guards are asked as ever. */
+static void step_approve(struct core *core, uint32_t slot, const struct operator_order *order,
+                         struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
-    if (incident->state != INCIDENT_PLANNED || core->policy.mode != MODE_APPROVE ||
-        incident->detector == NO_INDEX) {
+    bool again = incident->detector != NO_INDEX && may_be_tried_again(core, incident);
+    if (incident->detector == NO_INDEX || (incident->state != INCIDENT_PLANNED && !again)) {
         effects_add_reject(core, out, incident->node, REJECT_NOT_WAITING);
         return;
     }
-    if (shown != REMEDY_NONE && shown != incident->remedy) {
+    if (order->plan != incident->plan ||
+        (order->remedy != REMEDY_NONE && order->remedy != incident->remedy)) {
         effects_add_reject(core, out, incident->node, REJECT_OTHER_PLAN);
         return;
     }
+    if (again) {
+        plan_retry(core, slot);
+    }
     incident->approved = 1;
+    incident->approved_until = core->now + core->policy.guards.approval_ns;
     incident->why = WHY_APPROVED;
     effects_add_incident(core, out, EFFECT_RECORD, incident);
     plan_advance(core, slot, out);
+}
+
+/* When it ends, the next report of the node is weighed as ever: nothing is replayed. */
+static void step_maintain(struct core *core, uint32_t number, duration length_ns, struct effects *out)
+{
+    if (number >= core->node_count || !(node_of(core, number)->flags & NODE_KNOWN)) {
+        effects_add_reject(core, out, number, REJECT_UNKNOWN_NODE);
+        return;
+    }
+    if (length_ns < 0 || length_ns > MAINTAIN_MAX_NS) {
+        effects_add_reject(core, out, number, REJECT_BAD_VALUE);
+        return;
+    }
+    struct target *target = &cold_of(core, number)->target;
+    target->maintained_until = length_ns > 0 ? core->now + length_ns : INSTANT_NONE;
+    effects_add_target(core, out, number);
+    node_refresh_maintenance(core, number, out);
+    node_walk_later(core, number);
 }
 
 static void step_fleet_word(struct core *core, enum operator_word word, struct effects *out)
@@ -59,11 +94,15 @@ void orders_person(struct core *core, const struct event *event, struct effects 
         step_fleet_word(core, (enum operator_word)order->word, out);
         return;
     }
+    if (order->word == OPERATOR_MAINTAIN) {
+        step_maintain(core, event->node, order->maintain_ns, out);
+        return;
+    }
     uint32_t s = plan_find(core, order->incident);
     if (s == NO_INDEX) {
         effects_add_reject(core, out, event->node, REJECT_UNKNOWN_INCIDENT);
     } else if (order->word == OPERATOR_APPROVE) {
-        step_approve(core, s, (enum remedy)order->remedy, out);
+        step_approve(core, s, order, out);
     } else {
         struct incident *incident = &slot_of(core, s)->incident;
         incident->acknowledged = 1;

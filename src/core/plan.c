@@ -84,6 +84,7 @@ static void start_waits(struct core *core, struct incident *incident, struct eff
 
 uint32_t plan_open(struct core *core, uint32_t number, uint32_t detector, struct effects *out)
 {
+    target_note_opening(core, number);
     uint32_t s = plan_take_slot(core, number);
     if (s == NO_INDEX) {
         effects_add_reject(core, out, number, REJECT_INCIDENTS_FULL);
@@ -107,7 +108,7 @@ uint32_t plan_open(struct core *core, uint32_t number, uint32_t detector, struct
     incident->planned_at = incident->acted_at = incident->answer_by = incident->ended_at = INSTANT_NONE;
     incident->verify_from = incident->verify_by = incident->healthy_since = incident->closed_at =
         INSTANT_NONE;
-    incident->blocked_at = incident->blocked_last_at = INSTANT_NONE;
+    incident->approved_until = incident->blocked_at = incident->blocked_last_at = INSTANT_NONE;
     note_evidence(core, incident);
     effects_add_incident(core, out, EFFECT_RECORD, incident);
     start_waits(core, incident, out);
@@ -142,6 +143,7 @@ void plan_close(struct core *core, uint32_t slot, enum incident_state state, enu
     uint32_t number = incident->node;
     incident_move(incident, state, why);
     incident->closed_at = core->now;
+    target_note_trouble(core, number);
     guard_note(core, slot, BLOCK_NONE, out);
     effects_add_incident(core, out, EFFECT_RECORD, incident);
     if (state == INCIDENT_ESCALATED) {
@@ -239,6 +241,7 @@ static void plan_choose(struct core *core, uint32_t slot, enum remedy remedy, en
     incident_move(incident, INCIDENT_PLANNED, why);
     incident->remedy = (uint8_t)remedy;
     incident->planned_at = core->now;
+    incident->plan++;
     incident->approved = 0;
     incident->proposed = why == WHY_PROPOSAL;
     guard_note(core, slot, BLOCK_NONE, out);
@@ -266,6 +269,7 @@ static void plan_built_in(struct core *core, uint32_t slot, struct effects *out)
 static void try_to_act(struct core *core, uint32_t slot, struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
+    node_refresh_illness(core, incident->node, out); /* the one too many must not be acted on itself */
     enum block_reason reason = guard_check(core, incident);
     guard_note(core, slot, reason, out);
     if (reason == BLOCK_NONE) {
@@ -282,12 +286,21 @@ static bool plan_stands(const struct core *core, const struct incident *incident
     return incident->rung < d->ladder_count && d->ladder[incident->rung].remedy == incident->remedy;
 }
 
-static void plan_again(struct core *core, uint32_t slot, struct effects *out)
+/* What a person approved, or was shown for approval, is of its time: after it he is shown it anew. */
+static bool plan_has_lapsed(const struct core *core, const struct incident *incident)
+{
+    instant shown_until = incident->planned_at + core->policy.guards.approval_ns;
+    return incident->approved ? core->now >= incident->approved_until
+                              : incident->block == BLOCK_APPROVAL && core->now >= shown_until;
+}
+
+static void plan_again(struct core *core, uint32_t slot, enum why why, struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
-    incident_move(incident, INCIDENT_OPEN, WHY_REPLANNED);
+    incident_move(incident, INCIDENT_OPEN, why);
     incident->remedy = REMEDY_NONE;
-    incident->approved = incident->proposed = 0;
+    incident->approved = 0;
+    incident->proposed &= why == WHY_LAPSED;
     guard_note(core, slot, BLOCK_NONE, out);
     effects_add_incident(core, out, EFFECT_RECORD, incident);
 }
@@ -301,7 +314,9 @@ void plan_advance(struct core *core, uint32_t slot, struct effects *out)
         return;
     }
     if (incident->state == INCIDENT_PLANNED && !plan_stands(core, incident)) {
-        plan_again(core, slot, out);
+        plan_again(core, slot, WHY_REPLANNED, out);
+    } else if (incident->state == INCIDENT_PLANNED && plan_has_lapsed(core, incident)) {
+        plan_again(core, slot, WHY_LAPSED, out);
     }
     incident->explained = plan_is_explained(core, incident);
     if (incident->explained) {
@@ -311,6 +326,10 @@ void plan_advance(struct core *core, uint32_t slot, struct effects *out)
     }
     if (node_of(core, incident->node)->clearing & (1u << incident->detector)) {
         guard_note(core, slot, BLOCK_CLEARING, out);
+        return;
+    }
+    if (target_is_maintained(core, incident->node, NULL)) {
+        guard_note(core, slot, BLOCK_MAINTENANCE, out);
         return;
     }
     if (core->now < incident->hold_until) {
@@ -347,6 +366,22 @@ void plan_next_rung(struct core *core, uint32_t slot, enum why why, struct effec
         return;
     }
     plan_choose(core, slot, remedy, why, out);
+}
+
+/* A person wants the last remedy tried all the same. Its rung is the one of that remedy, so that the plan
+ * stands on the ladder; should the policy have lost it, the next look plans anew. */
+void plan_retry(struct core *core, uint32_t slot)
+{
+    struct incident *incident = &slot_of(core, slot)->incident;
+    const struct detector *d = detector_of(core, incident);
+    incident_move(incident, INCIDENT_PLANNED, WHY_APPROVED);
+    for (uint8_t rung = 0; rung < d->ladder_count; rung++) {
+        if (d->ladder[rung].remedy == incident->remedy) {
+            incident->rung = rung;
+        }
+    }
+    incident->planned_at = core->now;
+    incident->closed_at = INSTANT_NONE;
 }
 
 static void plan_forget_left(struct core *core, uint32_t slot)

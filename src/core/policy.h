@@ -8,9 +8,14 @@
 #include "core/vocabulary.h"
 
 enum {
-    DETECTOR_MAX = 32,      /* detectors in one policy */
-    CONDITION_MAX = 4,      /* comparisons in one condition */
-    LADDER_MAX = 6,         /* rungs on one ladder */
+    DETECTOR_MAX = 32, /* detectors in one policy */
+    CONDITION_MAX = 4, /* comparisons in one condition */
+    LADDER_MAX = 6,    /* rungs on one ladder */
+    WINDOW_MAX = 16,   /* windows of maintenance in one policy */
+    RATE_MAX = 1000,   /* actions that a rate limit may allow within its span; a target's: ATTEMPTS_MAX */
+    ATTEMPTS_MAX = 16, /* attempts, and actions on one target within a span: what is kept per target */
+    CHANGES_MAX = 16,  /* changes of a target's health that flapping may count */
+    NODE_PATTERN_SIZE = 64, /* bytes of a pattern of node names, the NUL included */
     DETECTOR_NAME_SIZE = 32 /* bytes of a detector's name, the NUL included */
 };
 
@@ -48,6 +53,24 @@ struct detector {
     uint8_t reserved[3];
 };
 
+/* At most `max` actions within any span of `per_ns`. */
+struct rate {
+    duration per_ns;
+    uint32_t max; /* 0: no limit */
+    uint32_t reserved;
+};
+
+/* Maintenance: people are at work on these nodes, and nothing is done to them meanwhile. Either one span on
+ * the control plane's clock, or one that comes back on the chosen days of the week, in UTC. */
+struct window {
+    char nodes[NODE_PATTERN_SIZE]; /* a node's name, or the beginning of names and a star: `web-*`, `*` */
+    instant from_at, until_at;     /* one span; both INSTANT_NONE if it comes back */
+    duration after_midnight_ns;    /* else: begins so long after midnight UTC ... */
+    duration lasts_ns;             /* ... and lasts so long, at most a day */
+    uint8_t days;                  /* bit 0 Monday ... bit 6 Sunday: the days on which it begins */
+    uint8_t reserved[7];
+};
+
 struct guards {
     double max_disrupted_ratio; /* of the fleet: in flight + verifying + unknown, this one included; at least
                                    1 */
@@ -57,7 +80,16 @@ struct guards {
     duration attempts_within_ns;    /* ... within this time; then people are told */
     duration cooldown_ns;           /* between the end of one action on a target and the next */
     duration recurrence_ns; /* the same finding back this soon after "resolved": it did not help after all */
-    duration hold_ns;       /* how long a finding that a callee could explain waits for news from below */
+    /* After the n-th action on a target the next one waits base * 2^(n-1), at most cap, less up to a fifth by
+     * a jitter that depends on the seed. A target that was well for `reset` begins anew. base 0: none. */
+    duration backoff_base_ns, backoff_cap_ns, backoff_reset_ns;
+    struct rate rate_target, rate_rule, rate_kind, rate_fleet;
+    duration flapping_within_ns; /* a target whose health changes ... */
+    uint32_t flapping_changes;   /* ... that often within it is left alone, until half of that. 0: never */
+    uint32_t window_count;
+    struct window windows[WINDOW_MAX];
+    duration approval_ns; /* a plan is shown for approval that long, and an approval is good for as long */
+    duration hold_ns;     /* how long a finding that a callee could explain waits for news from below */
 };
 
 struct policy {
@@ -78,5 +110,18 @@ detector_witness_mask(const struct detector *detector);       /* a bit for each 
 uint32_t detector_witnesses(const struct detector *detector); /* distinct witnesses among `when` */
 bool detector_has_local_cause(
     const struct detector *detector); /* some comparison is illness of this node itself */
+
+/* Keys under which a rule's actions are counted, so that a reload, a restart or another name for the same
+ * thing does not begin the count anew: of its name, and of what it means. */
+uint64_t detector_name_key(const char *name);
+uint64_t detector_meaning_key(const struct detector *detector);
+
+/* Both detect and clear the same thing: then what is known of one holds for the other, whatever their names.
+ */
+bool detector_same_meaning(const struct detector *a, const struct detector *b);
+
+/* True while `at` lies in a window; `*until_at`, if not NULL, gets its end. */
+bool window_is_on(const struct window *window, instant at, instant *until_at);
+bool window_covers(const struct window *window, const char *node_name);
 
 #endif

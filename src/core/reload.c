@@ -1,5 +1,5 @@
-/* Reload: a new policy while everything runs. Detectors keep their place by name, so counters and findings go
- * on. */
+/* Reload: a new policy while everything runs. Detectors keep their place, by name or by meaning, so counters
+ * and findings go on. */
 #include "core/state.h"
 
 uint32_t reload_find_detector(const struct policy *policy, const char *name)
@@ -10,14 +10,6 @@ uint32_t reload_find_detector(const struct policy *policy, const char *name)
         }
     }
     return NO_INDEX;
-}
-
-static bool same_meaning(const struct detector *a, const struct detector *b)
-{
-    return memcmp(a->when, b->when, sizeof a->when) == 0 &&
-           memcmp(a->clear, b->clear, sizeof a->clear) == 0 && a->when_count == b->when_count &&
-           a->clear_count == b->clear_count && a->for_ns == b->for_ns &&
-           a->healthy_for_ns == b->healthy_for_ns && a->absent_ns == b->absent_ns;
 }
 
 static uint32_t free_place(const struct policy *policy, const bool *taken)
@@ -36,8 +28,23 @@ static uint32_t free_place(const struct policy *policy, const bool *taken)
     return NO_INDEX;
 }
 
-/* Detectors keep their place by name, so a reload touches no node; a place whose meaning changed gets a new
- * generation, and nodes forget its bits when they are next looked at. */
+/* Where the old policy had the same thing under a name that the new one does not know. */
+static uint32_t find_renamed(const struct policy *old, const struct policy *fresh,
+                             const struct detector *detector, const bool *taken)
+{
+    for (uint32_t i = 0; i < old->detector_count; i++) {
+        const struct detector *before = &old->detectors[i];
+        if (!taken[i] && before->name[0] != '\0' && detector_same_meaning(before, detector) &&
+            reload_find_detector(fresh, before->name) == NO_INDEX) {
+            return i;
+        }
+    }
+    return NO_INDEX;
+}
+
+/* Detectors keep their place by name, or by meaning when they have got another name, so a reload touches no
+ * node; a place whose meaning changed gets a new generation, and nodes forget its bits when they are next
+ * looked at. */
 static void adopt_policy(struct core *core, const struct policy *fresh)
 {
     const struct policy old = core->policy;
@@ -52,6 +59,14 @@ static void adopt_policy(struct core *core, const struct policy *fresh)
             taken[place[i]] = true;
         }
     }
+    for (uint32_t i = 0; i < fresh->detector_count; i++) {
+        if (place[i] == NO_INDEX) {
+            place[i] = find_renamed(&old, fresh, &fresh->detectors[i], taken);
+            if (place[i] != NO_INDEX) {
+                taken[place[i]] = true;
+            }
+        }
+    }
     uint32_t used = 0;
     for (uint32_t i = 0; i < fresh->detector_count; i++) {
         if (place[i] == NO_INDEX) {
@@ -64,10 +79,21 @@ static void adopt_policy(struct core *core, const struct policy *fresh)
     core->policy.detector_count = used;
     for (uint32_t i = 0; i < DETECTOR_MAX; i++) {
         const struct detector *now = &core->policy.detectors[i];
-        if (strcmp(now->name, old.detectors[i].name) != 0 || !same_meaning(now, &old.detectors[i])) {
+        if (!detector_same_meaning(now, &old.detectors[i])) {
             core->slot_generation[i] = core->policy_generation;
         }
     }
+}
+
+/* The place of an incident's detector after the reload, or NO_INDEX if it is gone or means something else
+ * now. */
+static uint32_t new_place(const struct core *core, const struct incident *incident)
+{
+    uint32_t place = incident->detector;
+    bool kept = place != NO_INDEX && place < core->policy.detector_count &&
+                core->policy.detectors[place].name[0] != '\0' &&
+                core->slot_generation[place] != core->policy_generation;
+    return kept ? place : NO_INDEX;
 }
 
 /* Incidents of detectors that are gone, or that mean something else now, lose their place, and a walk closes
@@ -79,10 +105,15 @@ void reload_policy(struct core *core, const struct event *event)
     for (uint32_t s = 0; s < core->slot_count; s++) {
         struct slot *slot = slot_of(core, s);
         if (slot->used) {
-            uint32_t place = reload_find_detector(&core->policy, slot->incident.detector_name);
-            bool same = place != NO_INDEX && core->slot_generation[place] != core->policy_generation;
-            slot->incident.detector = same ? place : NO_INDEX;
+            slot->incident.detector = new_place(core, &slot->incident);
+            if (slot->incident.detector != NO_INDEX) {
+                memcpy(slot->incident.detector_name, detector_of(core, &slot->incident)->name,
+                       DETECTOR_NAME_SIZE);
+            }
             node_walk_later(core, slot->incident.node);
         }
+    }
+    for (uint32_t n = 0; n < core->node_count; n++) {
+        node_schedule(core, n); /* windows of maintenance and limits of silence may be others now */
     }
 }

@@ -12,7 +12,9 @@ static void restore_command(struct slot *slot)
                                      .answer_by = incident->answer_by,
                                      .ended_at = incident->ended_at,
                                      .node = incident->node,
+                                     .rule = detector_name_key(incident->detector_name),
                                      .attempt = incident->attempts,
+                                     .by_person = incident->approved,
                                      .remedy = incident->remedy,
                                      .outcome = incident->outcome};
 }
@@ -44,11 +46,12 @@ static void restore_incident(struct core *core, const struct incident *stored, s
     if (slot->incident.detector != NO_INDEX && stored->state != INCIDENT_RESOLVED) {
         detect_adopt_generation(core, stored->node);
         node->firing |= 1u << slot->incident.detector;
+        node->flags |= NODE_WAS_ILL;
         cold_of(core, stored->node)->began_at[slot->incident.detector] = stored->began_at;
     }
-    struct node_cold *cold = cold_of(core, stored->node);
-    if (stored->attempts > 0 && stored->closed_at > cold->action_ended_at) {
-        cold->action_ended_at = stored->closed_at; /* the end of its verification */
+    struct target *target = &cold_of(core, stored->node)->target;
+    if (stored->attempts > 0 && stored->closed_at > target->ended_at) {
+        target->ended_at = stored->closed_at; /* the end of its verification */
     }
     instant due = INSTANT_NEVER;
     if (in_flight) {
@@ -67,6 +70,17 @@ static void restore_incident(struct core *core, const struct incident *stored, s
     node_walk_later(core, stored->node);
 }
 
+/* They come the oldest first. */
+static void restore_action(struct core *core, uint32_t number, const struct restored_action *action)
+{
+    node_cover(core, number);
+    target_note_action(core, number, action);
+    struct target *target = &cold_of(core, number)->target;
+    if (action->ended_at > target->ended_at) {
+        target->ended_at = action->ended_at;
+    }
+}
+
 void restore_step(struct core *core, const struct event *event, struct effects *out)
 {
     const struct restore *restore = &event->of.restore;
@@ -83,16 +97,13 @@ void restore_step(struct core *core, const struct event *event, struct effects *
     case RESTORE_INCIDENT:
         restore_incident(core, &restore->what.incident, out);
         return;
-    case RESTORE_ACTION: {
-        node_cover(core, event->node);
-        struct node_cold *cold = cold_of(core, event->node);
-        cold->acted_at[cold->acted_next] = restore->what.action.acted_at;
-        cold->acted_next = (cold->acted_next + 1) % ACTIONS_KEPT;
-        if (restore->what.action.ended_at > cold->action_ended_at) {
-            cold->action_ended_at = restore->what.action.ended_at;
-        }
+    case RESTORE_ACTION:
+        restore_action(core, event->node, &restore->what.action);
         return;
-    }
+    case RESTORE_TARGET:
+        node_cover(core, event->node);
+        target_restore(core, event->node, &restore->what.target);
+        return;
     default:
         effects_add_reject(core, out, event->node, REJECT_BAD_VALUE);
     }

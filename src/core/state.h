@@ -26,9 +26,11 @@
 /* A stopped action that stays stopped for one reason is told again this often, with its count. */
 #define BLOCK_REPEAT_NS (5 * SECOND)
 /* A deciding walk never leaves more effects than this for one incident. */
-#define EFFECTS_RESERVE 9
-/* Past actions kept per node; attempts.max above this is refused by the policy reader. */
-#define ACTIONS_KEPT 16
+#define EFFECTS_RESERVE 14
+/* Past actions kept of the whole fleet, for its rate limits. When they are full and the oldest still counts,
+ * the limits say no: they never forget in order to allow. */
+#define ACTIONS_KEPT 1024
+_Static_assert(ACTIONS_KEPT > RATE_MAX, "a rate limit must be able to see as many actions as it may allow");
 /* A sequence number that jumps further within one boot is nobody's: it would make all that follow look old.
  */
 #define SEQUENCE_JUMP_MAX 1000000
@@ -36,13 +38,15 @@
 #define WALK_MAX 64
 
 enum node_flag {
-    NODE_KNOWN = 1 << 0,   /* enrolled: has a name */
-    NODE_HERE = 1 << 1,    /* part of the fleet */
-    NODE_SILENT = 1 << 2,  /* no report for too long */
-    NODE_ILL = 1 << 3,     /* by itself: counts for the breaker */
-    NODE_GONE = 1 << 4,    /* said goodbye */
-    NODE_WORK = 1 << 5,    /* a walk over its incidents is not finished */
-    NODE_DECLARED = 1 << 6 /* its interval is declared, not learned */
+    NODE_KNOWN = 1 << 0,      /* enrolled: has a name */
+    NODE_HERE = 1 << 1,       /* part of the fleet */
+    NODE_SILENT = 1 << 2,     /* no report for too long */
+    NODE_ILL = 1 << 3,        /* by itself: counts for the breaker */
+    NODE_GONE = 1 << 4,       /* said goodbye */
+    NODE_WORK = 1 << 5,       /* a walk over its incidents is not finished */
+    NODE_DECLARED = 1 << 6,   /* its interval is declared, not learned */
+    NODE_MAINTAINED = 1 << 7, /* people are at work on it: does not count for the breaker */
+    NODE_WAS_ILL = 1 << 8     /* when its health was last looked at */
 };
 
 /* The hot row: all that a healthy report touches. */
@@ -68,11 +72,11 @@ _Static_assert(sizeof(struct node) <= 256, "a node's hot row must stay within 25
 struct node_cold {
     instant since[DETECTOR_MAX]; /* first sample of the present run of `when`, or of `clear` while clearing */
     instant began_at[DETECTOR_MAX]; /* first sample of the finding that fires now */
-    instant acted_at[ACTIONS_KEPT]; /* ring of disruptive commands */
-    instant action_ended_at;        /* end of the newest action or of its verification */
+    instant acted_at[ATTEMPTS_MAX]; /* the machine's disruptive commands, the newest first */
+    struct target target;
     uint32_t calls[CALLS_MAX];
     uint32_t calls_count;
-    uint32_t acted_next; /* place in the ring */
+    uint32_t reserved;
     char name[NODE_NAME_SIZE];
 };
 
@@ -83,6 +87,15 @@ struct slot {
     uint32_t blocked_told;    /* of incident.blocked_count */
     uint32_t next;            /* of the same node, or of the free list */
     uint32_t used;
+};
+
+/* A disruptive command of the machine's own, as the rate limits of the fleet count it. */
+struct past_action {
+    instant acted_at; /* INSTANT_NONE: this place is free */
+    uint64_t rule, meaning;
+    uint32_t node;
+    uint8_t remedy;
+    uint8_t reserved[3];
 };
 
 struct core {
@@ -96,11 +109,12 @@ struct core {
     uint32_t fleet;
     uint32_t unhealthy; /* of the fleet: ill by themselves, or silent */
     uint32_t disrupted;
-    uint32_t forgiven;   /* unhealthy nodes that a person knew of when he reset the breaker */
     uint32_t free_slot;  /* of those given back; NO_INDEX if there is none */
     uint32_t slot_count; /* slots below this number were used at least once */
     uint32_t policy_generation;
     uint32_t slot_generation[DETECTOR_MAX]; /* the policy generation that last changed its meaning */
+    uint32_t action_next;                   /* place in the ring */
+    struct past_action actions[ACTIONS_KEPT];
     struct policy policy;
 };
 
@@ -150,6 +164,7 @@ void effects_add_incident(struct core *core, struct effects *out, enum effect_ki
                           const struct incident *incident);
 void effects_add_reject(struct core *core, struct effects *out, uint32_t node, enum reject reject);
 void effects_add_control(struct core *core, struct effects *out);
+void effects_add_target(struct core *core, struct effects *out, uint32_t node);
 
 /* --- node.c: who is there, and the walk over one node's incidents --------------------------------------- */
 
@@ -162,6 +177,7 @@ void node_walk(struct core *core, uint32_t number,
                struct effects *out);                      /* open, advance and close its incidents */
 void node_walk_later(struct core *core, uint32_t number); /* queue such a walk */
 void node_refresh_illness(struct core *core, uint32_t number, struct effects *out);
+void node_refresh_maintenance(struct core *core, uint32_t number, struct effects *out);
 void node_schedule(struct core *core, uint32_t number);
 bool node_calls_reach(const struct core *core, uint32_t from, uint32_t to);
 
@@ -197,8 +213,20 @@ void plan_next_rung(struct core *core, uint32_t slot, enum why why, struct effec
 void plan_close(struct core *core, uint32_t slot, enum incident_state state, enum why why,
                 struct effects *out);
 void plan_release(struct core *core, uint32_t slot);
+void plan_retry(struct core *core, uint32_t slot); /* ESCALATED to PLANNED, on a person's word */
 bool plan_is_explained(const struct core *core, const struct incident *incident);
 void plan_due(struct core *core, uint32_t slot, struct effects *out);
+
+/* target.c: what is remembered of a node beyond its incidents */
+void target_init(struct node_cold *cold);
+void target_restore(struct core *core, uint32_t number, const struct target *target);
+void target_note_health(struct core *core, uint32_t number, struct effects *out); /* it may have changed */
+void target_note_trouble(struct core *core, uint32_t number); /* it is in trouble until now */
+void target_note_opening(struct core *core, uint32_t number); /* trouble begins: is it the old one still? */
+void target_note_action(struct core *core, uint32_t number, const struct restored_action *action);
+bool target_is_maintained(const struct core *core, uint32_t number, instant *until_at);
+instant target_backs_off_until(const struct core *core, uint32_t number); /* INSTANT_NONE: it does not */
+uint32_t target_attempts(const struct core *core, uint32_t number, duration within_ns);
 
 enum block_reason guard_check(const struct core *core, const struct incident *incident);
 void guard_note(struct core *core, uint32_t slot, enum block_reason reason, struct effects *out);
@@ -208,7 +236,8 @@ void guard_reset_breaker(struct core *core);
 void act_order(struct core *core, uint32_t slot, struct effects *out);
 void act_end(struct core *core, uint32_t slot, const struct command_end *end, struct effects *out);
 void act_no_answer(struct core *core, uint32_t slot, struct effects *out);
-void act_release(struct core *core, uint32_t slot, bool disrupted); /* if so, the cooldown counts from now */
+/* If it was disrupted, its cooldown counts from now. */
+void act_release(struct core *core, uint32_t slot, bool disrupted, struct effects *out);
 
 void verify_begin(struct core *core, uint32_t slot, enum why why, struct effects *out);
 void verify_report(struct core *core, uint32_t slot, const struct sample_pair *pair, bool hole,

@@ -57,6 +57,7 @@
     X(VERIFYING, PLANNED)                                                                                    \
     X(VERIFYING, ESCALATED)                                                                                  \
     X(RESOLVED, OPEN)                                                                                        \
+    X(ESCALATED, PLANNED)                                                                                    \
     X(ESCALATED, RESOLVED)
 
 /* X(symbol, name): how a command ended, as its node agent tells it. `none`: not ended. `unknown`: no answer
@@ -86,6 +87,7 @@
     X(NONE, "none", "")                                                                                      \
     X(EXPLAINED, "explained", "what it calls, or another finding here, explains it")                         \
     X(CLEARING, "clearing", "its newest samples look well again")                                            \
+    X(MAINTENANCE, "maintenance", "people are at work on it")                                                \
     X(HOLD, "hold", "waiting for a cause to show, here or in what it calls")                                 \
     X(PLANNER, "planner", "waiting for the planner's proposal")                                              \
     X(STALE, "stale", "its newest sample is too old to act on")                                              \
@@ -95,8 +97,14 @@
     X(PAUSED, "paused", "a person has paused automation")                                                    \
     X(BREAKER, "breaker", "too much of the fleet is ill; a person must reset the breaker")                   \
     X(IN_FLIGHT, "in_flight", "another action on this node is not finished")                                 \
+    X(FLAPPING, "flapping", "it turns ill and well too often for an action to mean anything")                \
     X(ATTEMPTS, "attempts", "this node has used up its attempts")                                            \
     X(COOLDOWN, "cooldown", "the last action on this node is too recent")                                    \
+    X(BACKOFF, "backoff", "each action on this node makes the next one wait longer")                         \
+    X(RATE_TARGET, "rate_target", "as many actions on this node as the policy allows in that time")          \
+    X(RATE_RULE, "rate_rule", "as many actions for this finding as the policy allows in that time")          \
+    X(RATE_KIND, "rate_kind", "as many actions of this kind as the policy allows in that time")              \
+    X(RATE_FLEET, "rate_fleet", "as many actions in the fleet as the policy allows in that time")            \
     X(BUDGET, "budget", "as many nodes are being worked on as the policy allows")                            \
     X(APPROVAL, "approval", "waiting for a person's approval")
 
@@ -114,6 +122,7 @@
 #define OPERATOR_WORD_TABLE(X)                                                                               \
     X(APPROVE, "approve")                                                                                    \
     X(ACKNOWLEDGE, "acknowledge")                                                                            \
+    X(MAINTAIN, "maintain")                                                                                  \
     X(PAUSE, "pause")                                                                                        \
     X(RESUME, "resume")                                                                                      \
     X(RESET, "reset")
@@ -140,6 +149,7 @@
     X(GAVE_UP, "gave_up")       /* attempts used up */                                                       \
     X(ACKNOWLEDGED, "acknowledged")                                                                          \
     X(APPROVED, "approved")                                                                                  \
+    X(LAPSED, "lapsed")       /* shown or approved too long ago: planned anew, to be shown anew */           \
     X(REPLANNED, "replanned") /* the policy has changed, and the plan no longer stands on the ladder */      \
     X(UNWATCHED, "unwatched") /* its node has left, or the policy does not watch for this any more */
 

@@ -195,6 +195,7 @@ static void say_record(struct text *text, const struct core *core, const struct 
     case INCIDENT_OPEN:
         say_finding(text, core, i);
         text_add(text, i->why == WHY_REOPENED    ? "; it is back, so it was only masked"
+                       : i->why == WHY_LAPSED    ? "; planned anew, it was shown or approved too long ago"
                        : i->why == WHY_REPLANNED ? "; planned anew, the policy has changed"
                                                  : "");
         break;
@@ -253,6 +254,14 @@ static void say_notice(struct text *text, const struct core *core, const struct 
     text_addf(text, "; %s", block_reason_sentence((enum block_reason)i->block));
 }
 
+static void say_target(struct text *text, const struct core *core, const struct effect *effect)
+{
+    const struct target *target = &effect->of.target;
+    text_addf(text, "%u actions in its streak", target->streak);
+    text_add(text, target->flapping ? ", flapping" : "");
+    text_add(text, core_maintained(core, effect->node, NULL) ? ", in maintenance" : "");
+}
+
 void trace_sentence(struct text *text, const struct core *core, const struct effect *effect)
 {
     switch ((enum effect_kind)effect->kind) {
@@ -273,6 +282,9 @@ void trace_sentence(struct text *text, const struct core *core, const struct eff
         text_addf(text, "epoch %llu, automation %s, breaker %s", (unsigned long long)effect->of.control.epoch,
                   effect->of.control.paused ? "paused" : "on",
                   effect->of.control.breaker_open ? "open" : "closed");
+        break;
+    case EFFECT_TARGET:
+        say_target(text, core, effect);
         break;
     case EFFECT_ASK:
         text_addf(text, "what should be done about %s?", effect->of.incident.detector_name);
@@ -305,6 +317,8 @@ const char *trace_step(const struct effect *effect)
         return effect->of.incident.state == INCIDENT_OPEN ? "HELD" : "BLOCKED";
     case EFFECT_CONTROL:
         return "CONTROL";
+    case EFFECT_TARGET:
+        return "TARGET";
     case EFFECT_ASK:
         return "ASK";
     case EFFECT_NOTIFY:

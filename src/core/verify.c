@@ -26,7 +26,7 @@ void verify_begin(struct core *core, uint32_t slot, enum why why, struct effects
     incident->healthy_since = INSTANT_NONE;
     incident->fresh_samples = 0;
     slot_of(core, slot)->healthy_samples = 0;
-    cold_of(core, incident->node)->action_ended_at = core->now;
+    cold_of(core, incident->node)->target.ended_at = core->now;
     heap_set(heap_of(core), heap_item_of_slot(core, slot), incident->verify_by);
     effects_add_incident(core, out, EFFECT_RECORD, incident);
     if (incident->detector == NO_INDEX || node_of(core, incident->node)->flags & NODE_GONE) {
@@ -83,7 +83,7 @@ static void verdict_well(struct core *core, uint32_t slot, struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
     struct node *node = node_of(core, incident->node);
-    act_release(core, slot, true);
+    act_release(core, slot, true, out);
     if (something_got_worse(core, incident)) {
         incident->verdict = VERDICT_HARMED;
         plan_close(core, slot, INCIDENT_ESCALATED, WHY_WORSE, out);
@@ -100,7 +100,7 @@ static void verdict_well(struct core *core, uint32_t slot, struct effects *out)
 static void verdict_ill(struct core *core, uint32_t slot, struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
-    act_release(core, slot, true);
+    act_release(core, slot, true, out);
     if (incident->fresh_samples < VERIFY_SAMPLES_MIN || incident->outcome != OUTCOME_DONE) {
         incident->verdict = VERDICT_INCONCLUSIVE;
         plan_close(core, slot, INCIDENT_ESCALATED, WHY_NO_EVIDENCE, out);

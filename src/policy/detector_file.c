@@ -21,10 +21,9 @@ struct reader {
 
 static void read_step(struct reader *reader, const struct yaml_node *node, struct rung *rung)
 {
-    static const char *const keys[] = {"do", "settle", "within"};
     const struct yaml_node *remedy = node, *within = NULL;
     if (node->kind == YAML_MAP) {
-        field_map(node, "step", keys, COUNT_OF(keys), reader->complaints);
+        field_map(node, &policy_keys[POLICY_MAP_STEP], reader->complaints);
         remedy = yaml_tree_entry(node, "do");
         within = yaml_tree_entry(node, "within");
         field_duration(yaml_tree_entry(node, "settle"), 0, &rung->settle_ns, reader->complaints);
@@ -154,10 +153,8 @@ static void take_ladder(struct reader *reader, const struct yaml_node *node)
 
 static void read_detector(struct reader *reader, const struct yaml_node *node)
 {
-    static const char *const keys[] = {"name",     "when",    "for",    "clear", "healthy_for",
-                                       "severity", "confirm", "absent", "do"};
     struct detector *detector = add_detector(reader, node);
-    if (detector == NULL || !field_map(node, "detector", keys, COUNT_OF(keys), reader->complaints)) {
+    if (detector == NULL || !field_map(node, &policy_keys[POLICY_MAP_DETECTOR], reader->complaints)) {
         return;
     }
     const struct yaml_node *when = yaml_tree_entry(node, "when");
@@ -185,9 +182,8 @@ static void read_detector(struct reader *reader, const struct yaml_node *node)
 /* The short form, for learning: one metric is enough to act on. */
 static void read_rule(struct reader *reader, const struct yaml_node *node)
 {
-    static const char *const keys[] = {"if", "for", "do", "name"};
     struct detector *detector = add_detector(reader, node);
-    if (detector == NULL || !field_map(node, "rule", keys, COUNT_OF(keys), reader->complaints)) {
+    if (detector == NULL || !field_map(node, &policy_keys[POLICY_MAP_RULE], reader->complaints)) {
         return;
     }
     detector->confirm = 0;
@@ -272,8 +268,7 @@ static void complain_no_detector(struct reader *reader, const struct yaml_node *
 
 static void read_playbook(struct reader *reader, const struct yaml_node *node)
 {
-    static const char *const keys[] = {"on", "steps"};
-    if (!field_map(node, "playbook", keys, COUNT_OF(keys), reader->complaints)) {
+    if (!field_map(node, &policy_keys[POLICY_MAP_PLAYBOOK], reader->complaints)) {
         return;
     }
     const struct yaml_node *on = yaml_tree_entry(node, "on"), *steps = yaml_tree_entry(node, "steps");

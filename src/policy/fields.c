@@ -33,24 +33,34 @@ static bool field_scalar(const struct yaml_node *node, const char *wanted, struc
     return false;
 }
 
-bool field_map(const struct yaml_node *node, const char *kind, const char *const *keys, size_t count,
-               struct complaints *complaints)
+bool field_map(const struct yaml_node *node, const struct keys *keys, struct complaints *complaints)
 {
     if (node->kind != YAML_MAP) {
         complain(complaints, node->at, "%s%s must be a map of \"key: value\", not %s",
-                 node->key != NULL ? "" : "a ", kind, kind_sentence(node));
+                 node->key != NULL ? "" : "a ", node->key != NULL ? node->key : keys->map,
+                 kind_sentence(node));
         return false;
     }
     for (const struct yaml_node *entry = node->first; entry != NULL; entry = entry->next) {
         bool known = false;
-        for (size_t i = 0; i < count; i++) {
-            known = known || strcmp(entry->key, keys[i]) == 0;
+        for (size_t i = 0; i < keys->count; i++) {
+            known = known || strcmp(entry->key, keys->words[i]) == 0;
         }
         if (!known) {
-            complain_unknown(complaints, entry->key_at, "key", entry->key, keys, count);
+            complain_unknown(complaints, entry->key_at, "key", entry->key, keys->words, keys->count);
         }
     }
     return true;
+}
+
+void field_version(const struct yaml_node *root, struct complaints *complaints)
+{
+    const struct yaml_node *version = yaml_tree_entry(root, "version");
+    if (version == NULL) {
+        complain(complaints, root->at, "the version is missing; begin with \"version: 1\"");
+    } else if (version->kind != YAML_SCALAR || strcmp(version->text, "1") != 0) {
+        complain(complaints, version->at, "only version 1 is known");
+    }
 }
 
 bool field_list(const struct yaml_node *node, struct complaints *complaints)
@@ -160,6 +170,25 @@ bool field_duration(const struct yaml_node *node, duration least, duration *out,
     return true;
 }
 
+bool field_duration_upto(const struct yaml_node *node, duration least, duration most, duration *out,
+                         struct complaints *complaints)
+{
+    duration d = *out;
+    if (!field_duration(node, least, &d, complaints)) {
+        return false;
+    }
+    if (node != NULL && d > most) {
+        char bytes[32];
+        struct text text = text_over(bytes, sizeof bytes);
+        quantity_write_duration(&text, most);
+        complain(complaints, node->at, "%s: %s is too long; at most %s", field_label(node), node->text,
+                 bytes);
+        return false;
+    }
+    *out = d;
+    return true;
+}
+
 bool field_ratio(const struct yaml_node *node, double *out, struct complaints *complaints)
 {
     if (node == NULL) {
@@ -209,6 +238,11 @@ bool field_integer(const struct yaml_node *node, uint32_t least, uint32_t most, 
     }
     *out = (uint32_t)number;
     return true;
+}
+
+bool field_is_no(const struct yaml_node *node)
+{
+    return node->kind == YAML_SCALAR && (strcmp(node->text, "no") == 0 || strcmp(node->text, "false") == 0);
 }
 
 bool field_flag(const struct yaml_node *node, uint8_t *out, struct complaints *complaints)

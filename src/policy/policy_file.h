@@ -8,7 +8,7 @@
 #define POLICY_POLICY_FILE_H
 
 #include "core/policy.h"
-#include "policy/complaint.h"
+#include "policy/yaml_tree.h"
 
 enum { POLICY_REFUSED = 1 };
 
@@ -19,5 +19,8 @@ int policy_read(const char *bytes, size_t length, struct policy *policy, struct 
 
 /* The same from a file; negative errno also if it cannot be read. */
 int policy_read_file(const char *path, struct policy *policy, struct complaints *complaints);
+
+/* The same from the node of a larger file: what is wrong is added to `complaints`, *policy is overwritten. */
+void policy_read_tree(const struct yaml_node *root, struct policy *policy, struct complaints *complaints);
 
 #endif

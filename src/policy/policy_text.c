@@ -2,18 +2,13 @@
 
 #include "policy/condition.h"
 #include "policy/detector_file.h"
+#include "policy/guards_file.h"
 #include "policy/quantity.h"
 
 static void write_duration(struct text *out, const char *label, duration d)
 {
     text_add(out, label);
     quantity_write_duration(out, d);
-}
-
-static void write_ratio(struct text *out, const char *label, double ratio)
-{
-    text_add(out, label);
-    quantity_write(out, ratio, UNIT_RATIO);
 }
 
 static void write_detector(struct text *out, const struct detector *detector)
@@ -49,19 +44,6 @@ static void write_playbook(struct text *out, const struct detector *detector)
     }
 }
 
-static void write_guards(struct text *out, const struct guards *guards)
-{
-    write_ratio(out, "guards:\n  max_disrupted: ", guards->max_disrupted_ratio);
-    write_ratio(out, "\n  breaker: {unhealthy: ", guards->breaker_unhealthy_ratio);
-    text_addf(out, ", at_least: %u}", guards->breaker_at_least);
-    write_duration(out, "\n  per_target: {cooldown: ", guards->cooldown_ns);
-    text_addf(out, ", attempts: {max: %u", guards->attempts_max);
-    write_duration(out, ", within: ", guards->attempts_within_ns);
-    write_duration(out, "}}\n  recurrence: ", guards->recurrence_ns);
-    write_duration(out, "\n  hold: ", guards->hold_ns);
-    text_add(out, "\n");
-}
-
 void policy_write(struct text *out, const struct policy *policy)
 {
     text_addf(out, "version: 1\nmode: %s\n", mode_name((enum mode)policy->mode));
@@ -78,5 +60,5 @@ void policy_write(struct text *out, const struct policy *policy)
             write_playbook(out, &policy->detectors[i]);
         }
     }
-    write_guards(out, &policy->guards);
+    guards_write(out, &policy->guards);
 }

@@ -104,6 +104,9 @@ static const char *mend_of(const char *problem, char found)
     if (strcmp(problem, "did not find expected ',' or ']'") == 0) {
         return "; close the bracket";
     }
+    if (strcmp(problem, "did not find expected alphabetic or numeric character") == 0) {
+        return "; put a text that begins with * or & in quotes";
+    }
     if (strcmp(problem, "could not find expected ':'") == 0 ||
         strcmp(problem, "did not find expected key") == 0 ||
         strcmp(problem, "did not find expected '-' indicator") == 0) {

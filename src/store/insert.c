@@ -45,7 +45,8 @@ int inserts_open(struct inserts *inserts, sqlite3 *db)
         {&node_shape, &inserts->node},         {&incident_shape, &inserts->incident},
         {&evidence_shape, &inserts->evidence}, {&timeline_shape, &inserts->timeline},
         {&command_shape, &inserts->command},   {&block_shape, &inserts->block},
-        {&fault_shape, &inserts->fault},       {&control_shape, &inserts->control},
+        {&target_shape, &inserts->target},     {&fault_shape, &inserts->fault},
+        {&gap_shape, &inserts->gap},           {&control_shape, &inserts->control},
     };
     int code = SQLITE_OK;
     for (size_t i = 0; i < COUNT_OF(shaped) && code == SQLITE_OK; i++)
@@ -171,7 +172,9 @@ int inserts_row(struct inserts *inserts, const struct row *row)
         struct timeline_row timeline;
         struct command_row command;
         struct block_row block;
+        struct target_row target;
         struct fault_row fault;
+        struct gap_row gap;
         struct control_row control;
     } of;
     if (row->kind == ROW_SAMPLES)
@@ -192,8 +195,12 @@ int inserts_row(struct inserts *inserts, const struct row *row)
         return insert_shaped(&command_shape, inserts->command, &of.command);
     case ROW_BLOCK:
         return insert_shaped(&block_shape, inserts->block, &of.block);
+    case ROW_TARGET:
+        return insert_shaped(&target_shape, inserts->target, &of.target);
     case ROW_FAULT:
         return insert_shaped(&fault_shape, inserts->fault, &of.fault);
+    case ROW_GAP:
+        return insert_shaped(&gap_shape, inserts->gap, &of.gap);
     case ROW_CONTROL:
         return insert_shaped(&control_shape, inserts->control, &of.control);
     case ROW_SAMPLES:
@@ -217,8 +224,9 @@ void inserts_close(struct inserts *inserts)
 {
     sqlite3_stmt *statements[] = {inserts->node,          inserts->incident, inserts->evidence,
                                   inserts->evidence_rest, inserts->timeline, inserts->command,
-                                  inserts->block,         inserts->fault,    inserts->samples,
-                                  inserts->samples_block, inserts->policy,   inserts->control};
+                                  inserts->block,         inserts->target,   inserts->fault,
+                                  inserts->gap,           inserts->samples,  inserts->samples_block,
+                                  inserts->policy,        inserts->control};
     for (size_t i = 0; i < COUNT_OF(statements); i++)
         sqlite3_finalize(statements[i]);
     *inserts = (struct inserts){.block_number = -1};

@@ -10,8 +10,8 @@ enum { SAMPLES_PER_BLOCK = 4096 }; /* ids of samples in one row of samples_block
 
 struct inserts {
     sqlite3 *db;
-    sqlite3_stmt *node, *incident, *evidence, *evidence_rest, *timeline, *command, *block, *fault, *samples,
-        *samples_block, *policy, *control;
+    sqlite3_stmt *node, *incident, *evidence, *evidence_rest, *timeline, *command, *block, *target, *fault,
+        *gap, *samples, *samples_block, *policy, *control;
     int64_t block_number; /* of the samples since the last inserts_finish(); -1: none */
     int64_t block_first_at, block_last_at;
 };

@@ -264,6 +264,16 @@ int store_blocks(struct store *store, uint64_t incident, unsigned limit, each_bl
     return cursor_close(&cursor);
 }
 
+int store_targets(struct store *store, each_target *each, void *context)
+{
+    struct cursor cursor;
+    struct target_row row;
+    cursor_open(&cursor, store, &target_shape, " ORDER BY node");
+    while (cursor_next(&cursor, &row) && each(context, &row))
+        ;
+    return cursor_close(&cursor);
+}
+
 int store_faults(struct store *store, uint64_t id, bool active_only, unsigned limit, each_fault *each,
                  void *context)
 {
@@ -280,6 +290,21 @@ int store_faults(struct store *store, uint64_t id, bool active_only, unsigned li
     struct cursor cursor;
     struct fault_row row;
     cursor_open(&cursor, store, &fault_shape, bytes);
+    while (cursor_next(&cursor, &row) && each(context, &row))
+        ;
+    return cursor_close(&cursor);
+}
+
+int store_gaps(struct store *store, int64_t node, each_gap *each, void *context)
+{
+    char bytes[128];
+    struct text rest = text_over(bytes, sizeof bytes);
+    if (node >= 0)
+        text_addf(&rest, " WHERE node = %lld", (long long)node);
+    text_add(&rest, " ORDER BY node, boot, first");
+    struct cursor cursor;
+    struct gap_row row;
+    cursor_open(&cursor, store, &gap_shape, bytes);
     while (cursor_next(&cursor, &row) && each(context, &row))
         ;
     return cursor_close(&cursor);

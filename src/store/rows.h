@@ -13,7 +13,9 @@ enum row_kind {
     ROW_TIMELINE,
     ROW_COMMAND,
     ROW_BLOCK,
+    ROW_TARGET,
     ROW_FAULT,
+    ROW_GAP,
     ROW_SAMPLES,
     ROW_POLICY,
     ROW_CONTROL

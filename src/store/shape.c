@@ -3,6 +3,7 @@
 #include "base/check.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* --- words -------------------------------------------------------------------------------------------- */
@@ -17,6 +18,7 @@ static int word_of(const char *const *words, size_t count, const char *word)
 
 static const char *const fault_states[] = {"asked", "active", "ended", "failed"};
 static const char *const fault_effects[] = {"waiting", "seen", "none"};
+static const char *const gap_reasons[] = {"spool_full", "damaged"};
 static const char *const comparisons[] = {">", ">=", "<", "<="};
 
 const char *fault_state_name(enum fault_state state)
@@ -39,6 +41,17 @@ int fault_state_of(const char *word)
 int fault_effect_of(const char *word)
 {
     return word_of(fault_effects, COUNT_OF(fault_effects), word);
+}
+
+const char *gap_reason_name(enum gap_reason reason)
+{
+    CHECK((size_t)reason < COUNT_OF(gap_reasons));
+    return gap_reasons[reason];
+}
+
+int gap_reason_of(const char *word)
+{
+    return word_of(gap_reasons, COUNT_OF(gap_reasons), word);
 }
 
 static const char *comparison_name(enum comparison comparison)
@@ -76,6 +89,7 @@ WORDS(why, why, why_of)
 WORDS(fault_kind, fault_kind, fault_kind_of)
 WORDS(fault_state, fault_state, fault_state_of)
 WORDS(fault_effect, fault_effect, fault_effect_of)
+WORDS(gap_reason, gap_reason, gap_reason_of)
 
 /* --- shapes ------------------------------------------------------------------------------------------- */
 
@@ -87,6 +101,10 @@ WORDS(fault_effect, fault_effect, fault_effect_of)
 #define KEPT(type, column, member)                                                                           \
     {                                                                                                        \
         column, offsetof(struct ROW, member), MEMBER_SIZE(member), NULL, type, USE_KEPT                      \
+    }
+#define GREATEST(type, column, member)                                                                       \
+    {                                                                                                        \
+        column, offsetof(struct ROW, member), MEMBER_SIZE(member), NULL, type, USE_GREATEST                  \
     }
 #define WORD(column, member, words)                                                                          \
     {                                                                                                        \
@@ -139,6 +157,7 @@ static const struct column incident_columns[] = {
     COLUMN(COLUMN_INSTANT, "verify_by", verify_by),
     COLUMN(COLUMN_INSTANT, "healthy_since", healthy_since),
     COLUMN(COLUMN_INSTANT, "closed_at", closed_at),
+    COLUMN(COLUMN_INSTANT, "approved_until", approved_until),
     COLUMN(COLUMN_INSTANT, "hold_until", hold_until),
     COLUMN(COLUMN_INSTANT, "planner_by", planner_by),
     COLUMN(COLUMN_INSTANT, "blocked_at", blocked_at),
@@ -149,6 +168,7 @@ static const struct column incident_columns[] = {
     COLUMN(COLUMN_U32, "fresh_samples", fresh_samples),
     COLUMN(COLUMN_U32, "attempts", attempts),
     COLUMN(COLUMN_U32, "reopened", reopened),
+    COLUMN(COLUMN_U32, "plan", plan),
     COLUMN(COLUMN_U8, "rung", rung),
     COLUMN(COLUMN_U8, "evidence_count", evidence_count),
     COLUMN(COLUMN_U8, "proposed", proposed),
@@ -197,6 +217,9 @@ static const struct column command_columns[] = {
     COLUMN(COLUMN_INSTANT, "answer_by", command.answer_by),
     COLUMN(COLUMN_INSTANT, "ended_at", command.ended_at),
     WORD("outcome", command.outcome, outcome_words),
+    COLUMN(COLUMN_U64, "rule", command.rule),
+    COLUMN(COLUMN_U64, "meaning", command.meaning),
+    COLUMN(COLUMN_U8, "by_person", command.by_person),
     COLUMN(COLUMN_REAL, "took_s", took_s),
     COLUMN(COLUMN_TEXT, "detail", detail),
 };
@@ -215,6 +238,19 @@ static const struct column block_columns[] = {
     COMPUTED(COLUMN_TEXT, "(SELECT finding FROM incidents WHERE id = incident)", finding),
 };
 SHAPE(block, "blocked", "incident, reason");
+#undef ROW
+
+#define ROW target_row
+static const struct column target_columns[] = {
+    COLUMN(COLUMN_U32, "node", node),
+    COLUMN(COLUMN_INSTANT, "ended_at", target.ended_at),
+    COLUMN(COLUMN_INSTANT, "trouble_at", target.trouble_at),
+    COLUMN(COLUMN_INSTANT, "maintained_until", target.maintained_until),
+    COLUMN(COLUMN_CHANGES, "changes", target),
+    COLUMN(COLUMN_U32, "streak", target.streak),
+    COLUMN(COLUMN_U8, "flapping", target.flapping),
+};
+SHAPE(target, "targets", "node");
 #undef ROW
 
 #define ROW fault_row
@@ -236,12 +272,22 @@ static const struct column fault_columns[] = {
 SHAPE(fault, "faults", "id");
 #undef ROW
 
+#define ROW gap_row
+static const struct column gap_columns[] = {
+    COLUMN(COLUMN_U32, "node", node),         COLUMN(COLUMN_BOOT, "boot", boot),
+    COLUMN(COLUMN_U64, "first", first),       GREATEST(COLUMN_U64, "last", last),
+    WORD("reason", reason, gap_reason_words), KEPT(COLUMN_INSTANT, "at", at),
+};
+SHAPE(gap, "gaps", "node, boot, first");
+#undef ROW
+
 #define ROW control_row
 static const struct column control_columns[] = {
     {"id", 0, 0, NULL, COLUMN_ONE, USE_STORED},
     COLUMN(COLUMN_U64, "epoch", control.epoch),
     COLUMN(COLUMN_U64, "next_incident", control.next_incident),
     COLUMN(COLUMN_U64, "next_command", control.next_command),
+    COLUMN(COLUMN_U32, "forgiven", control.forgiven),
     COLUMN(COLUMN_U8, "paused", control.paused),
     COLUMN(COLUMN_U8, "breaker_open", control.breaker_open),
     COLUMN(COLUMN_INSTANT, "at", at),
@@ -267,9 +313,14 @@ void shape_insert_sql(const struct shape *shape, struct text *sql)
     bool first = true;
     for (unsigned i = 0; i < shape->count; i++) {
         const struct column *column = &shape->columns[i];
-        if (column->use != USE_STORED || strcmp(column->name, shape->key) == 0)
+        bool greatest = column->use == USE_GREATEST;
+        if ((!greatest && column->use != USE_STORED) || strcmp(column->name, shape->key) == 0)
             continue;
-        text_addf(sql, "%s%s = excluded.%s", first ? "" : ", ", column->name, column->name);
+        text_addf(sql, "%s%s = ", first ? "" : ", ", column->name);
+        if (greatest)
+            text_addf(sql, "max(%s, excluded.%s)", column->name, column->name);
+        else
+            text_addf(sql, "excluded.%s", column->name);
         first = false;
     }
 }
@@ -298,6 +349,18 @@ static int bind_calls(sqlite3_stmt *statement, int at, const struct node_row *ro
     for (uint32_t i = 0; i < row->calls_count; i++)
         text_addf(&names, "%s%s", i ? " " : "", row->calls[i]);
     return sqlite3_bind_text(statement, at, bytes, (int)names.length, SQLITE_TRANSIENT);
+}
+
+static int bind_changes(sqlite3_stmt *statement, int at, const struct target *target)
+{
+    char bytes[CHANGES_MAX * 24];
+    struct text list = text_over(bytes, sizeof bytes);
+    for (uint32_t i = 0; i < CHANGES_MAX; i++) {
+        instant changed_at = target->changed_at[(target->change_next + i) % CHANGES_MAX];
+        if (changed_at != INSTANT_NONE)
+            text_addf(&list, "%s%lld", list.length ? " " : "", (long long)changed_at);
+    }
+    return sqlite3_bind_text(statement, at, bytes, (int)list.length, SQLITE_TRANSIENT);
 }
 
 /* All whole numbers; the member may stand anywhere, so it is copied by its size. */
@@ -342,6 +405,8 @@ static int bind_column(sqlite3_stmt *statement, int at, const struct column *col
         return sqlite3_bind_text(statement, at, column->words->name(*member), -1, SQLITE_STATIC);
     case COLUMN_CALLS:
         return bind_calls(statement, at, (const struct node_row *)(const void *)row);
+    case COLUMN_CHANGES:
+        return bind_changes(statement, at, &((const struct target_row *)(const void *)row)->target);
     case COLUMN_ONE:
         return sqlite3_bind_int(statement, at, 1);
     case COLUMN_U64:
@@ -397,6 +462,23 @@ static bool read_calls(const char *text, struct node_row *row)
     return true;
 }
 
+static bool read_changes(const char *text, struct target *target)
+{
+    target->change_next = 0;
+    for (uint32_t i = 0; i < CHANGES_MAX; i++)
+        target->changed_at[i] = INSTANT_NONE;
+    while (*text) {
+        char *end;
+        long long changed_at = strtoll(text, &end, 10);
+        if (end == text || target->change_next == CHANGES_MAX)
+            return false;
+        target->changed_at[target->change_next++] = changed_at;
+        text = end + (*end == ' ');
+    }
+    target->change_next %= CHANGES_MAX;
+    return true;
+}
+
 static bool read_whole(sqlite3_stmt *statement, int at, const struct column *column, unsigned char *member)
 {
     bool null = sqlite3_column_type(statement, at) == SQLITE_NULL;
@@ -423,6 +505,8 @@ static bool read_text(const char *text, const struct column *column, unsigned ch
     unsigned char *member = row + column->offset;
     if (column->type == COLUMN_TEXT)
         return text_copy((char *)member, column->size, text);
+    if (column->type == COLUMN_CHANGES)
+        return read_changes(text, &((struct target_row *)(void *)row)->target);
     if (column->type == COLUMN_CALLS)
         return read_calls(text, (struct node_row *)(void *)row);
     if (column->type == COLUMN_BOOT) {
@@ -446,8 +530,8 @@ static bool read_column(sqlite3_stmt *statement, int at, const struct column *co
         memcpy(row + column->offset, &real, sizeof real);
         return true;
     }
-    if (column->type == COLUMN_TEXT || column->type == COLUMN_CALLS || column->type == COLUMN_BOOT ||
-        column->type == COLUMN_WORD) {
+    if (column->type == COLUMN_TEXT || column->type == COLUMN_CHANGES || column->type == COLUMN_CALLS ||
+        column->type == COLUMN_BOOT || column->type == COLUMN_WORD) {
         const char *text = (const char *)sqlite3_column_text(statement, at);
         return read_text(text ? text : "", column, row);
     }

@@ -19,6 +19,7 @@ enum column_type {
     COLUMN_NS,      /* a duration, INTEGER nanoseconds */
     COLUMN_REAL,    /* NULL for NaN */
     COLUMN_TEXT,    /* char array */
+    COLUMN_CHANGES, /* target.changed_at and change_next: instants, the oldest first, with blanks between */
     COLUMN_CALLS,   /* node_row.calls and calls_count: names with blanks between */
     COLUMN_WORD,    /* uint8_t, an enumerator, by its word */
     COLUMN_ONE      /* the key of a table with one row; no member */
@@ -26,8 +27,9 @@ enum column_type {
 
 enum column_use {
     USE_STORED,
-    USE_KEPT,    /* not overwritten when the row is there already */
-    USE_COMPUTED /* `name` is an expression; read only */
+    USE_GREATEST, /* the greater of the two when the row is there already */
+    USE_KEPT,     /* not overwritten when the row is there already */
+    USE_COMPUTED  /* `name` is an expression; read only */
 };
 
 struct words {
@@ -60,7 +62,7 @@ struct evidence_row {
 };
 
 extern const struct shape node_shape, incident_shape, evidence_shape, timeline_shape, command_shape,
-    block_shape, fault_shape, control_shape;
+    target_shape, block_shape, fault_shape, gap_shape, control_shape;
 
 void shape_insert_sql(const struct shape *shape, struct text *sql); /* parameters in the order of columns */
 void shape_select_sql(const struct shape *shape, struct text *sql); /* up to and with FROM table */

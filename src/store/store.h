@@ -50,6 +50,11 @@ struct command_row {
     char detail[STORE_TEXT_MAX];
 };
 
+struct target_row {
+    uint32_t node;
+    struct target target;
+};
+
 struct block_row { /* one per incident and reason: first, last, count */
     uint64_t incident;
     uint32_t node;
@@ -83,6 +88,19 @@ struct fault_row {
     instant injected_at; /* INSTANT_NONE until it is on */
     instant ended_at;    /* INSTANT_NONE while it may be on */
     char reason[STORE_TEXT_MAX];
+};
+
+enum gap_reason { GAP_SPOOL_FULL, GAP_DAMAGED };
+
+/* "spool_full", "damaged"; or -1. */
+const char *gap_reason_name(enum gap_reason reason);
+int gap_reason_of(const char *word);
+
+struct gap_row { /* reports that a node agent had to give up: first..last of a boot */
+    uint32_t node;
+    uint8_t reason; /* enum gap_reason */
+    uint64_t boot, first, last;
+    instant at; /* when we were told first */
 };
 
 struct samples_row {
@@ -130,9 +148,13 @@ int store_put_incident(struct store_writer *writer,
 int store_put_timeline(struct store_writer *writer, const struct timeline_row *row); /* append */
 int store_put_command(struct store_writer *writer,
                       const struct command_row *row); /* insert or replace by id */
+int store_put_target(struct store_writer *writer,
+                     const struct target_row *row); /* insert or replace by node */
 int store_put_block(struct store_writer *writer,
                     const struct block_row *row); /* insert, or last and count of the row */
 int store_put_fault(struct store_writer *writer, const struct fault_row *row); /* insert or replace by id */
+int store_put_gap(struct store_writer *writer,
+                  const struct gap_row *row); /* insert, or widen the one with its first */
 int store_put_samples(struct store_writer *writer, const struct samples_row *row); /* append */
 int store_put_policy(struct store_writer *writer, const struct policy_row *row);   /* append */
 int store_put_control(struct store_writer *writer, const struct control_row *row); /* the one row */
@@ -158,8 +180,10 @@ typedef bool each_node(void *context, const struct node_row *row);
 typedef bool each_incident(void *context, const struct incident *incident);
 typedef bool each_timeline(void *context, const struct timeline_row *row);
 typedef bool each_command(void *context, const struct command_row *row);
+typedef bool each_target(void *context, const struct target_row *row);
 typedef bool each_block(void *context, const struct block_row *row);
 typedef bool each_fault(void *context, const struct fault_row *row);
+typedef bool each_gap(void *context, const struct gap_row *row);
 typedef bool each_samples(void *context, const struct samples_row *row);
 
 struct incident_filter {
@@ -178,9 +202,12 @@ int store_timeline(struct store *store, uint64_t incident, each_timeline *each,
                    void *context); /* oldest first */
 int store_commands(struct store *store, uint64_t incident, int64_t node, instant since, each_command *each,
                    void *context); /* incident 0 and node -1: any; oldest first */
+int store_targets(struct store *store, each_target *each, void *context);
 int store_blocks(struct store *store, uint64_t incident, unsigned limit, each_block *each, void *context);
 int store_faults(struct store *store, uint64_t id, bool active_only, unsigned limit, each_fault *each,
                  void *context); /* newest first */
+int store_gaps(struct store *store, int64_t node, each_gap *each,
+               void *context); /* node -1: any; by boot and first */
 int store_samples(struct store *store, uint32_t node, instant from, instant to, each_samples *each,
                   void *context);
 int store_policy(struct store *store, struct policy_row *row,

@@ -20,8 +20,10 @@
 enum {
     WAITING_MAX = 64 << 20,            /* bytes of rows that wait for the disk */
     SAMPLES_MAX = WAITING_MAX / 8 * 7, /* samples stop earlier, so that a step's records still find room */
-    FULL_BATCH = 8 << 20,              /* so much is committed without waiting any longer */
-    CHECKPOINT_PAGES = 2048,           /* of the write-ahead log, 8 MiB */
+    /* So much is committed without waiting any longer: about 600 samples. Where loop and thread share a CPU,
+     * a longer batch would keep the loop from it for milliseconds. */
+    FULL_BATCH = 64 << 10,
+    CHECKPOINT_PAGES = 2048, /* of the write-ahead log, 8 MiB */
     PATH_SIZE = 4096,
     SENTENCE_SIZE = 1024
 };
@@ -105,9 +107,19 @@ int store_put_block(struct store_writer *writer, const struct block_row *row)
     return put(writer, ROW_BLOCK, row, sizeof *row, NULL, 0);
 }
 
+int store_put_target(struct store_writer *writer, const struct target_row *row)
+{
+    return put(writer, ROW_TARGET, row, sizeof *row, NULL, 0);
+}
+
 int store_put_fault(struct store_writer *writer, const struct fault_row *row)
 {
     return PUT_WITH_TEXT(writer, ROW_FAULT, row, reason);
+}
+
+int store_put_gap(struct store_writer *writer, const struct gap_row *row)
+{
+    return put(writer, ROW_GAP, row, sizeof *row, NULL, 0);
 }
 
 int store_put_samples(struct store_writer *writer, const struct samples_row *row)
