@@ -16,16 +16,22 @@
     "  - {name: cpu-high, when: cpu_utilization > 0.90 and request_latency > 20ms, for: 3s,"                 \
     " clear: cpu_utilization < 0.70, healthy_for: 3s}\n"                                                     \
     "playbooks:\n  - on: cpu-high\n"                                                                         \
-    "    steps: [{do: restart_service, settle: 1s, within: 20s}, {do: drain_node}, {do: page_human}]\n"      \
-    "guards: {per_target: {cooldown: 5s}}\nplanner: {wait: 1s}\n"
-#define THREE_FINDINGS                                                                                       \
+    "    steps: [{do: restart_service, settle: 1s, within: 20s}, {do: drain_node}, {do: "                    \
+    "page_human}]\n" GUARDS "planner: {wait: 1s}\n"
+#define SEVERAL_FINDINGS                                                                                     \
     "version: 1\ndetectors:\n"                                                                               \
     "  - {name: slow-storage, when: storage_latency > 100ms and request_latency > 50ms, for: 3s,"            \
     " clear: storage_latency < 20ms, do: failover_storage}\n"                                                \
     "  - {name: failing, when: error_ratio > 0.2 and request_latency > 50ms, for: 2s, confirm: no,"          \
     " do: restart_service}\n"                                                                                \
-    "  - {name: silent, absent: 3s, do: page_human}\n"                                                       \
-    "guards: {per_target: {cooldown: 1s, attempts: {max: 9, within: 1m}}}\n"
+    "  - {name: full, when: filesystem_utilization > 0.9, for: 1s, do: drain_node}\n"                        \
+    "  - {name: silent, absent: 3s, do: page_human}\n" GUARDS
+/* The limits are the same in all policies, so that they must hold over every reload. */
+#define GUARDS                                                                                               \
+    "guards: {per_target: {cooldown: 2s, attempts: {max: 9, within: 1m}, backoff: {base: 1s, cap: 4s}},"     \
+    " rate: {fleet: {per: 1m, max: 12}, target: {per: 1m, max: 6}, kind: {per: 1m, max: 9}},"                \
+    " flapping: {changes: 8, within: 30s}, approval: 20s,"                                                   \
+    " maintenance: [{nodes: 'node-7', from: 1970-01-01T00:10:00Z, until: 1970-01-01T00:30:00Z}]}\n"
 
 static uint64_t next_random(uint64_t *x)
 {
@@ -56,7 +62,7 @@ static void random_event(uint64_t *x, struct event *event, const struct policy *
         event->of.command_end.began = (uint8_t)(next_random(x) % 2);
     } else if (dice < 88) {
         event->kind = EVENT_HELLO;
-        text_copy(event->of.hello.name, NODE_NAME_SIZE, "node");
+        snprintf(event->of.hello.name, NODE_NAME_SIZE, "node-%u", event->node);
         event->of.hello.calls_count = (uint32_t)(next_random(x) % 3);
         event->of.hello.calls[0] = (uint32_t)(next_random(x) % 8);
         event->of.hello.calls[1] = (uint32_t)(next_random(x) % 8);
@@ -67,9 +73,11 @@ static void random_event(uint64_t *x, struct event *event, const struct policy *
         event->of.operator_order.word = (uint8_t)(next_random(x) % (OPERATOR_WORD_COUNT + 1));
         event->of.operator_order.incident = next_random(x) % 50;
         event->of.operator_order.remedy = REMEDY_NONE;
+        event->of.operator_order.plan = (uint32_t)(next_random(x) % 4);
+        event->of.operator_order.maintain_ns = (duration)(next_random(x) % (20 * SECOND));
     } else if (dice < 97) {
         event->kind = EVENT_POLICY;
-        event->of.policy = &policies[next_random(x) % 2];
+        event->of.policy = &policies[next_random(x) % 3];
     } else if (dice < 98) {
         event->kind = EVENT_GAP;
         event->of.gap.length_ns = (duration)(next_random(x) % (10 * SECOND));
@@ -80,8 +88,42 @@ static void random_event(uint64_t *x, struct event *event, const struct policy *
     }
 }
 
+/* What an onlooker counts who knows nothing of the core's own counters. */
+struct onlooker {
+    instant acted_at[4096]; /* of the machine's own commands, the oldest first */
+    uint32_t node[4096];
+    uint32_t count;
+    uint32_t blocked[BLOCK_REASON_COUNT]; /* evaluations, over all runs */
+    instant maintained_until[9];          /* by a person's word */
+};
+
+static uint32_t actions_within(const struct onlooker *seen, instant now, uint32_t node)
+{
+    uint32_t count = 0;
+    for (uint32_t i = seen->count; i-- > 0 && now - seen->acted_at[i] < MINUTE;) {
+        count += node == NO_INDEX || seen->node[i] == node;
+    }
+    return count;
+}
+
+/* Rates over every sliding window (S6), nothing inside maintenance (S8), whoever asked for it. */
+static void watch_action(struct onlooker *seen, const struct command *c)
+{
+    assert_true(c->ordered_at >= seen->maintained_until[c->node]);
+    assert_true(c->node != 7 || c->ordered_at < 10 * MINUTE || c->ordered_at >= 30 * MINUTE);
+    if (c->by_person) {
+        return;
+    }
+    assert_true(seen->count < 4096);
+    seen->acted_at[seen->count] = c->ordered_at;
+    seen->node[seen->count++] = c->node;
+    assert_true(actions_within(seen, c->ordered_at, NO_INDEX) <= 12);
+    assert_true(actions_within(seen, c->ordered_at, c->node) <= 6);
+}
+
 /* Checks what must hold after every step, whatever came in. Returns the command that was ordered, if any. */
-static uint64_t check_effects(const struct core *core, const struct effects *out, bool breaker_before)
+static uint64_t check_effects(const struct core *core, const struct effects *out, bool breaker_before,
+                              struct onlooker *seen)
 {
     uint64_t command = 0;
     assert_true(core_disrupted(core) <= core_budget(core) || core_fleet(core) < 8);
@@ -94,6 +136,13 @@ static uint64_t check_effects(const struct core *core, const struct effects *out
             assert_true(core_disrupted(core) <= core_budget(core));
             assert_true(remedy_infos[e->of.command.remedy].disruptive);
             command = e->of.command.id;
+            watch_action(seen, &e->of.command);
+        }
+        if (e->kind == EFFECT_BLOCKED) {
+            seen->blocked[e->of.incident.block]++;
+        }
+        if (e->kind == EFFECT_TARGET) {
+            seen->maintained_until[e->node] = e->of.target.maintained_until;
         }
         if (e->kind == EFFECT_RECORD && e->of.incident.verdict == VERDICT_EFFECTIVE) {
             assert_int_equal(e->of.incident.outcome, OUTCOME_DONE);
@@ -103,11 +152,16 @@ static uint64_t check_effects(const struct core *core, const struct effects *out
     return command;
 }
 
-static uint64_t random_run(uint64_t seed, int steps, uint32_t *commands)
+static uint64_t random_run(uint64_t seed, int steps, uint32_t *commands, struct onlooker *seen)
 {
     struct story *one = story_new(ONE_FINDING);
-    struct story *two = story_new(THREE_FINDINGS);
-    const struct policy policies[2] = {one->policy, two->policy};
+    struct story *two = story_new(SEVERAL_FINDINGS);
+    struct policy policies[3] = {one->policy, two->policy, two->policy};
+    policies[2].mode = MODE_APPROVE;
+    seen->count = 0;
+    for (uint32_t n = 0; n < 9; n++) {
+        seen->maintained_until[n] = INSTANT_NONE;
+    }
     const struct core_config config = {.node_capacity = 8, .incident_capacity = 12};
     struct core *core = core_init(calloc(1, core_size(&config)), &config);
     uint64_t x = seed, command = 0;
@@ -121,7 +175,7 @@ static uint64_t random_run(uint64_t seed, int steps, uint32_t *commands)
             struct event deadline = {.kind = EVENT_DEADLINE, .at = now};
             bool open = core_control(core)->breaker_open;
             core_step(core, &deadline, &out);
-            uint64_t late = check_effects(core, &out, open);
+            uint64_t late = check_effects(core, &out, open, seen);
             command = late != 0 ? late : command;
             *commands += late != 0;
             assert_true(due < 1000);
@@ -129,7 +183,7 @@ static uint64_t random_run(uint64_t seed, int steps, uint32_t *commands)
         event.at = now;
         bool open = core_control(core)->breaker_open && event.kind != EVENT_OPERATOR;
         core_step(core, &event, &out);
-        uint64_t ordered = check_effects(core, &out, open);
+        uint64_t ordered = check_effects(core, &out, open, seen);
         command = ordered != 0 ? ordered : command;
         *commands += ordered != 0;
     }
@@ -143,15 +197,23 @@ static uint64_t random_run(uint64_t seed, int steps, uint32_t *commands)
 static void test_random_events_break_nothing_and_equal_runs_are_equal(void **state)
 {
     (void)state;
+    static struct onlooker seen; /* large */
     uint32_t commands = 0, again = 0;
     for (uint64_t seed = 1; seed <= 20; seed++) {
-        uint64_t first = random_run(seed * 77777, 20000, &commands);
-        uint64_t second = random_run(seed * 77777, 20000, &again);
+        uint64_t first = random_run(seed * 77777, 20000, &commands, &seen);
+        uint64_t second = random_run(seed * 77777, 20000, &again, &seen);
         assert_true(first == second);
     }
     assert_int_equal(commands, again);
     assert_true(commands > 100); /* the runs did something */
-    assert_true(random_run(1, 1000, &commands) != random_run(2, 1000, &commands));
+    for (unsigned reason = BLOCK_NONE + 1; reason < BLOCK_REASON_COUNT; reason++) {
+        bool met = seen.blocked[reason] > 0 || reason == BLOCK_DRY_RUN || reason == BLOCK_RATE_RULE;
+        if (!met) {
+            print_error("no run was ever stopped by %s\n", block_reason_name((enum block_reason)reason));
+        }
+        assert_true(met); /* no policy here asks for those two */
+    }
+    assert_true(random_run(1, 1000, &commands, &seen) != random_run(2, 1000, &commands, &seen));
 }
 
 int main(void)
