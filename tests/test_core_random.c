@@ -24,13 +24,14 @@
     " clear: storage_latency < 20ms, do: failover_storage}\n"                                                \
     "  - {name: failing, when: error_ratio > 0.2 and request_latency > 50ms, for: 2s, confirm: no,"          \
     " do: restart_service}\n"                                                                                \
-    "  - {name: full, when: filesystem_utilization > 0.9, for: 1s, do: drain_node}\n"                        \
+    "  - {name: full, when: filesystem_utilization < 0.1, clear: filesystem_utilization > 0.2, do: "         \
+    "drain_node}\n"                                                                                          \
     "  - {name: silent, absent: 3s, do: page_human}\n" GUARDS
 /* The limits are the same in all policies, so that they must hold over every reload. */
 #define GUARDS                                                                                               \
-    "guards: {per_target: {cooldown: 2s, attempts: {max: 9, within: 1m}, backoff: {base: 1s, cap: 4s}},"     \
+    "guards: {per_target: {cooldown: 2s, attempts: {max: 3, within: 20s}, backoff: {base: 1s, cap: 4s}},"    \
     " rate: {fleet: {per: 1m, max: 12}, target: {per: 1m, max: 6}, kind: {per: 1m, max: 9}},"                \
-    " flapping: {changes: 8, within: 30s}, approval: 20s,"                                                   \
+    " flapping: {changes: 4, within: 1m} , approval: 20s,"                                                   \
     " maintenance: [{nodes: 'node-7', from: 1970-01-01T00:10:00Z, until: 1970-01-01T00:30:00Z}]}\n"
 
 static uint64_t next_random(uint64_t *x)
