@@ -58,9 +58,9 @@ static void restore_incident(struct core *core, const struct incident *stored, s
         /* The time we were away is not held against the node agent. */
         node->acting = s;
         core->disrupted++;
-        instant least = core->now + COMMAND_ANSWER_NS;
-        instant *by =
-            stored->state == INCIDENT_ACTING ? &slot->incident.answer_by : &slot->incident.verify_by;
+        bool acting = stored->state == INCIDENT_ACTING;
+        instant least = core->now + (acting ? COMMAND_ANSWER_NS : verify_within(core, &slot->incident));
+        instant *by = acting ? &slot->incident.answer_by : &slot->incident.verify_by;
         *by = *by < least ? least : *by;
         due = *by;
     } else if (stored->state == INCIDENT_RESOLVED) {

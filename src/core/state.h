@@ -239,6 +239,8 @@ void act_no_answer(struct core *core, uint32_t slot, struct effects *out);
 /* If it was disrupted, its cooldown counts from now. */
 void act_release(struct core *core, uint32_t slot, bool disrupted, struct effects *out);
 
+duration verify_within(const struct core *core,
+                       const struct incident *incident); /* its rung's time for a verdict */
 void verify_begin(struct core *core, uint32_t slot, enum why why, struct effects *out);
 void verify_report(struct core *core, uint32_t slot, const struct sample_pair *pair, bool hole,
                    struct effects *out);

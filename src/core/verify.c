@@ -13,6 +13,11 @@ static const struct rung *rung_of(const struct core *core, const struct incident
     return incident->rung < d->ladder_count ? &d->ladder[incident->rung] : &by_default;
 }
 
+duration verify_within(const struct core *core, const struct incident *incident)
+{
+    return rung_of(core, incident)->within_ns;
+}
+
 void verify_begin(struct core *core, uint32_t slot, enum why why, struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
