@@ -58,6 +58,7 @@ static int be_agent(char **argv)
                                     .exec = argument(argv, "--exec"),
                                     .probe = argument(argv, "--probe"),
                                     .load_rate = 50,
+                                    .spool_bytes = (size_t)number(argv, "--spool-bytes", 0),
                                     .binary = self};
     return agent_main(&options) < 0 ? 3 : 0;
 }
@@ -161,27 +162,85 @@ static void answer_json(struct request *request, json_t *body)
 
 static void hear_report(struct world *world, json_t *body, size_t batch)
 {
+    const char *boot = json_string_value(json_object_get(body, "boot"));
     assert_true(world->count < REPORTS_MAX);
-    world->heard[world->count++] =
-        (struct heard){.body = json_incref(body),
-                       .sequence = (uint64_t)json_integer_value(json_object_get(body, "sequence")),
-                       .age_s = json_number_value(json_object_get(body, "age_s")),
-                       .at_ns = monotonic_ns(),
-                       .batch = batch};
+    struct heard *heard = &world->heard[world->count++];
+    *heard = (struct heard){.body = json_incref(body),
+                            .sequence = (uint64_t)json_integer_value(json_object_get(body, "sequence")),
+                            .age_s = json_number_value(json_object_get(body, "age_s")),
+                            .at_ns = monotonic_ns(),
+                            .batch = batch};
+    snprintf(heard->boot, sizeof heard->boot, "%s", boot ? boot : "");
 }
 
-static json_t *orders_of(struct world *world)
+size_t world_came(const struct world *world, const char *boot, uint64_t sequence)
+{
+    size_t times = 0;
+    for (size_t i = 0; i < world->count; i++)
+        times += world->heard[i].sequence == sequence && strcmp(world->heard[i].boot, boot) == 0;
+    return times;
+}
+
+/* All that came is durable, unless we are forgetful. */
+static json_t *orders_of(struct world *world, const char *boot)
 {
     json_t *answer = json_object();
-    uint64_t newest = 0;
-    for (size_t i = 0; i < world->count; i++)
-        newest = world->heard[i].sequence > newest ? world->heard[i].sequence : newest;
+    uint64_t through = 0;
+    for (size_t i = 0; i < world->count && !world->forgetful; i++)
+        if (strcmp(world->heard[i].boot, boot) == 0 && world->heard[i].sequence > through)
+            through = world->heard[i].sequence;
+    for (size_t i = 0; i < json_array_size(world->gaps) && !world->forgetful; i++) {
+        json_t *gap = json_array_get(world->gaps, i);
+        uint64_t to = (uint64_t)json_integer_value(json_object_get(gap, "to"));
+        if (strcmp(json_string_value(json_object_get(gap, "boot")), boot) == 0 && to > through)
+            through = to;
+    }
     json_object_set_new(answer, "accepted", json_integer(1));
+    if (!world->old)
+        json_object_set_new(answer, "epoch", json_integer(world->epoch));
     json_object_set_new(answer, "stored_through",
-                        json_pack("{s:s, s:I}", "boot", world->boot, "sequence", (json_int_t)newest));
+                        json_pack("{s:s, s:I}", "boot", boot, "sequence", (json_int_t)through));
     json_object_set(answer, "commands", world->commands);
     json_object_set(answer, "faults", world->faults);
     return answer;
+}
+
+static bool refuses(const struct world *world, json_t *body, json_t *list)
+{
+    if (world->old && json_object_get(body, "gaps"))
+        return true;
+    for (size_t i = 0; world->picky && i < json_array_size(list); i++)
+        if (json_integer_value(json_object_get(json_array_get(list, i), "sequence")) % 100 == 77)
+            return true;
+    return false;
+}
+
+static void on_reports(struct world *world, struct request *request, json_t *body, size_t length)
+{
+    json_t *list = json_object_get(body, "reports"), *gaps = json_object_get(body, "gaps");
+    size_t count = json_array_size(list);
+    world->bodies++;
+    world->biggest = length > world->biggest ? length : world->biggest;
+    if (refuses(world, body, list)) {
+        server_problem(request, 400, NULL, "we do not like it");
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        hear_report(world, json_array_get(list, i), count);
+    if (!list)
+        hear_report(world, body, 1);
+    json_array_extend(world->gaps, gaps);
+    for (int64_t by_ns = monotonic_ns() + world->slow_ns; list && monotonic_ns() < by_ns;)
+        ; /* it has one thread */
+    json_t *last = list && count == 0 ? json_array_get(gaps, json_array_size(gaps) - 1)
+                   : list             ? json_array_get(list, count - 1)
+                                      : body;
+    if (world->mute) {
+        assert_true(world->unanswered_count < 64);
+        world->unanswered[world->unanswered_count++] = request;
+    } else {
+        answer_json(request, orders_of(world, json_string_value(json_object_get(last, "boot"))));
+    }
 }
 
 static void on_request(void *context, struct request *request)
@@ -196,7 +255,7 @@ static void on_request(void *context, struct request *request)
         snprintf(world->boot, sizeof world->boot, "%s", json_string_value(json_object_get(body, "boot")));
         world->service = (pid_t)json_integer_value(json_object_get(body, "pid"));
         answer_json(request,
-                    json_pack("{s:s, s:i, s:f}", "node", "web-1", "epoch", EPOCH, "interval_s", 0.1));
+                    json_pack("{s:s, s:i, s:f}", "node", "web-1", "epoch", world->epoch, "interval_s", 0.1));
     } else if (strcmp(method, "DELETE") == 0) {
         world->goodbyes++;
         server_answer(request, 204, NULL, "", 0);
@@ -205,12 +264,7 @@ static void on_request(void *context, struct request *request)
         json_array_append(world->outcomes, body);
         answer_json(request, json_object());
     } else {
-        json_t *list = json_object_get(body, "reports");
-        for (size_t i = 0; i < json_array_size(list); i++)
-            hear_report(world, json_array_get(list, i), json_array_size(list));
-        if (!list)
-            hear_report(world, body, 1);
-        answer_json(request, orders_of(world));
+        on_reports(world, request, body, length);
     }
     json_decref(body);
 }
@@ -227,6 +281,9 @@ void world_plane_start(struct world *world)
 
 void world_plane_stop(struct world *world)
 {
+    for (size_t i = 0; i < world->unanswered_count; i++) /* the answer is as good as lost: it is none */
+        server_problem(world->unanswered[i], 503, NULL, "going away");
+    world->unanswered_count = 0;
     server_stop(&world->server);
 }
 
@@ -239,17 +296,18 @@ void world_turn(struct world *world)
 
 void world_agent_start(struct world *world, const char *manner, int interval_ms, const char *probe)
 {
-    char url[64], interval[16], command[1024];
+    char url[64], interval[16], bytes[24], command[1024];
     snprintf(url, sizeof url, "http://127.0.0.1:%d", world->port);
     snprintf(interval, sizeof interval, "%d", interval_ms);
+    snprintf(bytes, sizeof bytes, "%zu", world->spool_bytes);
     snprintf(command, sizeof command, "%s program --port {port} --witness %s --manner %s", self,
              world->witness, manner ? manner : "");
-    char *argv[] = {self,       "agent",       "--plane",       url,
-                    "--folder", world->folder, "--interval-ms", interval,
-                    "--exec",   command,       "--probe",       (char *)(uintptr_t)probe,
-                    NULL};
+    char *argv[] = {
+        self,     "agent",         "--plane", url,      "--folder", world->folder, "--interval-ms",
+        interval, "--spool-bytes", bytes,     "--exec", command,    "--probe",     (char *)(uintptr_t)probe,
+        NULL};
     if (!manner)
-        argv[8] = NULL;
+        argv[10] = NULL;
     fflush(stdout);
     world->agent = fork();
     if (world->agent == 0) {
@@ -390,6 +448,8 @@ int world_setup(void **state)
     world->commands = json_array();
     world->faults = json_array();
     world->outcomes = json_array();
+    world->gaps = json_array();
+    world->epoch = EPOCH;
     world_plane_start(world);
     return 0;
 }
@@ -400,12 +460,13 @@ int world_teardown(void **state)
     /* A clean end each time: only so is every story also looked at by the leak checker. */
     int status = world->agent > 0 ? world_agent_end(world, SIGTERM) : 0;
     if (world->server)
-        server_stop(&world->server);
+        world_plane_stop(world);
     for (size_t i = 0; i < world->count; i++)
         json_decref(world->heard[i].body);
     json_decref(world->commands);
     json_decref(world->faults);
     json_decref(world->outcomes);
+    json_decref(world->gaps);
     event_base_free(world->base);
     nftw(world->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     unlink(world->witness);

@@ -12,10 +12,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { REPORTS_MAX = 400, EPOCH = 3 };
+enum { REPORTS_MAX = 8192, EPOCH = 3 };
 
 struct heard { /* one report */
     json_t *body;
+    char boot[17];
     uint64_t sequence;
     double age_s;
     int64_t at_ns;
@@ -33,6 +34,17 @@ struct world {
     int hellos, goodbyes;
     json_t *commands, *faults; /* what the answers carry */
     json_t *outcomes;          /* all that came, in order */
+    json_t *gaps;              /* likewise */
+    int epoch;                 /* EPOCH at first */
+    bool forgetful;            /* nothing is called durable */
+    bool mute;                 /* takes what comes, and does not answer reports any more */
+    bool old;                  /* says no epoch in its answers, and knows nothing of gaps */
+    bool picky;                /* refuses bodies with a report whose sequence ends in 77 */
+    duration slow_ns;          /* reads a batch for that long, and cannot do anything else meanwhile */
+    size_t spool_bytes;        /* 0: the node agent's default */
+    struct request *unanswered[64];
+    size_t unanswered_count;
+    size_t bodies, biggest; /* reports' bodies, and the bytes of the biggest */
     struct heard heard[REPORTS_MAX];
     size_t count;
 };
@@ -71,6 +83,9 @@ bool world_outcome_is(const struct world *world, uint32_t sequence, const char *
 bool world_fault_is(const struct world *world, int id, const char *name, const char *word);
 /* The newest report says that the service is up and that users get answers. */
 bool world_is_up(const struct world *world);
+
+/* How many times that report came. */
+size_t world_came(const struct world *world, const char *boot, uint64_t sequence);
 
 /* How often a program that is not ours was started. */
 int world_starts(const struct world *world);

@@ -102,25 +102,6 @@ static void reports_wait_for_a_control_plane_that_is_away(void **state)
         assert_true(came[sequence]);
 }
 
-static void only_so_many_reports_wait(void **state)
-{
-    struct world *world = *state;
-    world_agent_start(world, "", 50, "tcp");
-    WAIT(world, 10, world_is_up(world));
-    world_plane_stop(world);
-    int64_t until_ns = monotonic_ns() + 3700 * MILLISECOND; /* 74 reports */
-    WAIT(world, 8, monotonic_ns() > until_ns);
-    size_t before = world->count;
-    uint64_t last = world->heard[before - 1].sequence;
-    world_plane_start(world);
-    WAIT(world, 10, world->count > before && world->heard[world->count - 1].batch > 1);
-    assert_in_range(world->heard[world->count - 1].batch, 50, 59); /* 60 with the one that went first */
-    uint64_t lowest = UINT64_MAX;
-    for (size_t i = before; i < world->count; i++)
-        lowest = world->heard[i].sequence < lowest ? world->heard[i].sequence : lowest;
-    assert_true(lowest > last + 5); /* the oldest gave way */
-}
-
 /* --- commands ------------------------------------------------------------------------------------------- */
 
 static void one_command_has_one_effect(void **state)
@@ -374,7 +355,6 @@ int main(int argc, char **argv)
         STORY(an_idle_service_beside_busy_neighbours_reads_nought),
         STORY(a_death_is_reported_at_once),
         STORY(reports_wait_for_a_control_plane_that_is_away),
-        STORY(only_so_many_reports_wait),
         STORY(one_command_has_one_effect),
         STORY(the_dead_are_started_again_quickly),
         STORY(what_must_not_be_done_is_refused),

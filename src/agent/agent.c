@@ -12,6 +12,7 @@
 #include "agent/remedies.h"
 #include "agent/reporter.h"
 #include "agent/sampler.h"
+#include "agent/spool.h"
 #include "agent/supervisor.h"
 #include "agent/warden.h"
 #include "base/check.h"
@@ -44,7 +45,7 @@ struct agent {
     uint64_t boot;
     char boot_text[17];
     char data[PATH_SIZE], standby[PATH_SIZE], service_log[PATH_SIZE], relay_log[PATH_SIZE],
-        journal_path[PATH_SIZE], address[64];
+        journal_path[PATH_SIZE], spool_folder[PATH_SIZE], address[64];
     int listen_fd, echo_fd, reserved_fd, page_fd, vitals_fd, service_port;
     struct warden warden;
     struct event_base *base;
@@ -58,6 +59,7 @@ struct agent {
     struct load *load;
     struct ping *ping;
     struct sampler *sampler;
+    struct spool *spool;
     struct reporter *reporter;
     struct outcomes *outcomes;
     struct remedies *remedies;
@@ -235,6 +237,7 @@ static void agent_fini(struct agent *agent)
         client_free(&agent->plane);
     outcomes_free(&agent->outcomes);
     reporter_free(&agent->reporter);
+    spool_close(&agent->spool);
     injection_free(&agent->injection);
     sampler_free(&agent->sampler);
     ping_free(&agent->ping);
@@ -282,6 +285,9 @@ static int check_options(struct agent *agent)
     options->interval_ns = options->interval_ns ? options->interval_ns : SECOND;
     if (options->interval_ns < 50 * MILLISECOND || options->interval_ns > MINUTE)
         return complain(agent, -ERANGE, "the interval");
+    options->spool_bytes = options->spool_bytes ? options->spool_bytes : SPOOL_BYTES_DEFAULT;
+    if (options->spool_bytes < SPOOL_BYTES_MIN || options->spool_bytes > SPOOL_BYTES_MAX)
+        return complain(agent, -ERANGE, "the spool's size, which is 64 KiB to 64 MiB");
     options->listen = options->listen ? options->listen : "127.0.0.1:0";
     options->binary = options->binary ? options->binary : "/proc/self/exe";
     options->load_rate = options->load_rate == 0 ? 20 : options->load_rate < 0 ? 0 : options->load_rate;
@@ -317,12 +323,23 @@ static int open_folder(struct agent *agent)
     snprintf(agent->service_log, PATH_SIZE, "%s/service.log", folder);
     snprintf(agent->relay_log, PATH_SIZE, "%s/relay.log", folder);
     snprintf(agent->journal_path, PATH_SIZE, "%s/commands.journal", folder);
+    snprintf(agent->spool_folder, PATH_SIZE, "%s/spool", folder);
     int error = make_folder(agent->data);
     error = error ? error : make_folder(agent->standby);
     if (error)
         return complain(agent, error, folder);
     error = journal_open(&agent->journal, agent->journal_path);
     return error ? complain(agent, error, agent->journal_path) : 0;
+}
+
+/* After the journal, whose lock keeps others out. */
+static int open_spool(struct agent *agent)
+{
+    struct spool_options options = {.folder = agent->spool_folder,
+                                    .name = agent->options.name,
+                                    .boot = agent->boot,
+                                    .bytes = agent->options.spool_bytes};
+    return spool_open(&agent->spool, &options);
 }
 
 static int open_ports(struct agent *agent)
@@ -365,7 +382,8 @@ static int open_plane(struct agent *agent)
                                      .port = port,
                                      .connections = PLANE_CONNECTIONS,
                                      .queue = PLANE_QUEUE,
-                                     .answer_bytes_limit = 1 << 20};
+                                     .answer_bytes_limit = 1 << 20,
+                                     .token = agent->options.token};
     agent->plane = client_new(agent->base, &options);
     return agent->plane ? 0 : -ENOMEM;
 }
@@ -404,7 +422,9 @@ static int make_processes(struct agent *agent)
 static int make_obedience(struct agent *agent)
 {
     struct reporter_options reporter = {.agent = &agent->options,
+                                        .base = agent->base,
                                         .plane = agent->plane,
+                                        .spool = agent->spool,
                                         .boot = agent->boot,
                                         .address = agent->address,
                                         .faults = faults_of,
@@ -473,6 +493,7 @@ static int agent_init(struct agent *agent)
     int error = check_options(agent);
     error = error ? error : open_folder(agent);
     error = error ? error : make_boot(agent);
+    error = error ? error : open_spool(agent);
     if (error)
         return error;
     error = warden_start(&agent->warden,
@@ -505,7 +526,7 @@ int agent_main(const struct agent_options *options)
     error = error ? error : link_start(agent.link);
     if (!error) {
         load_pause(agent.load, true); /* users come when there is something to come to */
-        supervisor_restart(agent.supervisor, on_first_start, &agent);
+        supervisor_restart(agent.supervisor, 0, on_first_start, &agent);
         reporter_hello(agent.reporter);
         outcomes_send(agent.outcomes); /* what the last node agent could not tell any more */
         event_base_dispatch(agent.base);

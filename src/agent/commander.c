@@ -1,6 +1,7 @@
 #include "agent/commander.h"
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "agent/journal.h"
 #include "agent/outcomes.h"
 #include "agent/remedies.h"
@@ -14,7 +15,7 @@ static const duration limit_ns = 20 * SECOND; /* each step of a remedy has a sho
 
 struct waiting {
     struct order order;
-    int64_t expires_ns; /* monotonic */
+    int64_t expires_ns; /* uptime: it goes on while the machine sleeps */
 };
 
 struct commander {
@@ -38,6 +39,7 @@ static void record(struct commander *commander, uint64_t id, enum outcome outcom
     int error = journal_end(commander->options.journal, &entry);
     if (error < 0) /* told all the same: what happened has happened, and a next node agent would say `cut` */
         fprintf(stderr, "the command journal cannot be written: %s\n", strerror(-error));
+    crash_here(CRASH_AFTER_OUTCOME);
     outcomes_send(commander->options.outcomes);
 }
 
@@ -51,6 +53,7 @@ static void on_done(void *context, enum outcome outcome, const char *detail)
         return; /* it took too long and was given up */
     commander->running.id = 0;
     event_del(commander->timer);
+    crash_here(CRASH_AFTER_EFFECT);
     if (outcome == OUTCOME_DONE)
         commander->options.carried_out(commander->options.context, (enum remedy)order.remedy);
     record(commander, order.id, outcome, true, monotonic_ns() - commander->began_ns, detail);
@@ -91,7 +94,7 @@ static void begin(struct commander *commander, const struct waiting *waiting)
         why = remedies_objection(commander->options.remedies, order->remedy, &refusal);
     if (why) {
         record(commander, order->id, refusal, false, 0, why);
-    } else if (monotonic_ns() >= waiting->expires_ns) {
+    } else if (uptime_ns() >= waiting->expires_ns) {
         record(commander, order->id, OUTCOME_EXPIRED, false, 0, "its time was over before its turn came");
     } else if (journal_begin(commander->options.journal, order->id) < 0) {
         record(commander, order->id, OUTCOME_REFUSED, false, 0, "the command journal cannot be written");
@@ -100,7 +103,9 @@ static void begin(struct commander *commander, const struct waiting *waiting)
         commander->running = *order;
         commander->began_ns = monotonic_ns();
         event_add(commander->timer, &limit);
-        remedies_begin(commander->options.remedies, (enum remedy)order->remedy, on_done, commander);
+        crash_here(CRASH_AFTER_JOURNAL);
+        remedies_begin(commander->options.remedies, (enum remedy)order->remedy, order->id, on_done,
+                       commander);
     }
 }
 
@@ -179,7 +184,7 @@ void commander_free(struct commander **owner)
 
 void commander_obey(struct commander *commander, const struct orders *orders)
 {
-    int64_t now_ns = monotonic_ns();
+    int64_t now_ns = uptime_ns();
     for (size_t i = 0; i < orders->commands_count && !commander->stopped; i++)
         offer(commander, &orders->commands[i], now_ns);
     next(commander);

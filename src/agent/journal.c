@@ -14,6 +14,9 @@
 
 enum { LINE_SIZE = 384, LINES_MAX = 2048, PATH_BYTES = 4096 };
 
+/* Thirty years. More is damage, and would not fit a number of nanoseconds. */
+#define TOOK_US_MAX UINT64_C(1000000000000000)
+
 /* The lines, each after eight hexadecimal digits of checksum and a blank:
  *     epoch E            the highest epoch seen
  *     floor ID           ids up to ID are forgotten
@@ -96,7 +99,7 @@ static void take_end(struct journal *journal, const char *rest)
     struct journal_entry *entry = place(journal, id);
     entry->outcome = (enum outcome)outcome;
     entry->began = began != 0;
-    entry->took_s = (double)took_us / 1e6;
+    entry->took_s = (double)(took_us < TOOK_US_MAX ? took_us : TOOK_US_MAX) / 1e6;
     snprintf(entry->detail, sizeof entry->detail, "%s", rest[used] == ' ' ? rest + used + 1 : "");
 }
 

@@ -44,6 +44,7 @@ bool orders_parse(const char *body, size_t length, struct orders *orders, char *
     *orders = (struct orders){0};
     json_t *document = json_parse(body, length, &error);
     struct json_reader reader = json_reader_over(document, &error);
+    orders->epoch = (uint64_t)json_read_integer(&reader, "epoch", JSON_OPTIONAL, 1, INT64_MAX, 0);
     struct json_reader stored = json_read_object(&reader, "stored_through", JSON_OPTIONAL);
     orders->stored_boot = json_read_boot(&stored, "boot", JSON_OPTIONAL);
     orders->stored_sequence =
@@ -56,4 +57,18 @@ bool orders_parse(const char *body, size_t length, struct orders *orders, char *
     snprintf(why, why_size, "%s: %s", error.pointer, error.sentence);
     *orders = (struct orders){0}; /* half an answer is none */
     return false;
+}
+
+void orders_age(struct orders *orders, duration age_ns)
+{
+    double age_s = duration_seconds(age_ns);
+    size_t kept = 0;
+    for (size_t i = 0; i < orders->commands_count; i++)
+        orders->commands[i].expires_in_s -= age_s;
+    for (size_t i = 0; i < orders->faults_count; i++) {
+        orders->faults[i].lease_s -= age_s;
+        if (orders->faults[i].lease_s > 0)
+            orders->faults[kept++] = orders->faults[i];
+    }
+    orders->faults_count = kept;
 }

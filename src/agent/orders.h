@@ -2,6 +2,8 @@
 #ifndef AGENT_ORDERS_H
 #define AGENT_ORDERS_H
 
+#include "base/units.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +27,7 @@ struct fault_order {
 };
 
 struct orders {
+    uint64_t epoch;       /* of the control plane; 0: nothing was said */
     uint64_t stored_boot; /* 0: nothing was said */
     uint64_t stored_sequence;
     struct order commands[ORDERS_MAX];
@@ -38,5 +41,10 @@ struct orders {
  * passed over, so that a newer control plane can talk to it. What is beyond ORDERS_MAX is not taken: it will
  * be repeated. */
 bool orders_parse(const char *body, size_t length, struct orders *orders, char *why, size_t why_size);
+
+/* Takes `age_ns` off what is left of commands and leases: an answer may have waited in the socket while this process, or
+ * the machine, slept. Counted from when the question was sent it is never too long. A fault whose lease is over is
+ * dropped; a command whose time is over stays, to be answered. */
+void orders_age(struct orders *orders, duration age_ns);
 
 #endif

@@ -1,6 +1,7 @@
 #include "agent/outcomes.h"
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "agent/journal.h"
 #include "wire/client.h"
 #include "wire/json.h"
@@ -38,6 +39,7 @@ static void on_answer(void *context, const struct answer *answer)
         try_later(outcomes);
         return;
     }
+    crash_here(CRASH_AFTER_ACK);
     /* A control plane that refuses it will never want it. */
     journal_acknowledge(outcomes->journal, outcomes->id);
     outcomes->id = 0;

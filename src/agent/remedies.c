@@ -5,6 +5,7 @@
 #include "agent/load.h"
 #include "agent/supervisor.h"
 #include "base/check.h"
+#include "base/crash.h"
 #include "inject/page.h"
 #include "wire/client.h"
 
@@ -59,9 +60,9 @@ static void on_restarted(void *context, int result, const char *detail)
         finish(remedies, error, "the relay is being replaced already");
 }
 
-static void restart_service(struct remedies *remedies)
+static void restart_service(struct remedies *remedies, uint64_t command)
 {
-    int error = supervisor_restart(remedies->options.supervisor, on_restarted, remedies);
+    int error = supervisor_restart(remedies->options.supervisor, command, on_restarted, remedies);
     if (error < 0)
         finish(remedies, error, "the service is being started already");
 }
@@ -89,6 +90,7 @@ static void failover_storage(struct remedies *remedies)
     /* The service reads its incarnation when it switches, so this must come first. Until then it counts by
      * the old one and feels what it felt. */
     page_renew(remedies->options.page, FAULT_STORAGE_LATENCY);
+    crash_here(CRASH_MID_EFFECT);
     int error = client_send(remedies->admin, "POST",
                             standby ? "/admin/storage?folder=standby" : "/admin/storage?folder=primary", NULL,
                             NULL, 0, failover_limit_ns, on_failover, remedies);
@@ -122,6 +124,7 @@ static void reset_network(struct remedies *remedies)
 {
     remedies->drained = link_is_drained(remedies->options.link);
     page_renew(remedies->options.page, FAULT_NETWORK_DELAY);
+    crash_here(CRASH_MID_EFFECT);
     int error = link_replace(remedies->options.link, on_replaced, remedies);
     if (error < 0)
         finish(remedies, error, "the relay is being replaced already");
@@ -132,6 +135,7 @@ static void reset_network(struct remedies *remedies)
 static void drain_node(struct remedies *remedies)
 {
     load_pause(remedies->options.load, true);
+    crash_here(CRASH_MID_EFFECT);
     link_drain(remedies->options.link);
     finish(remedies, 0, "no more users are sent here");
 }
@@ -196,14 +200,15 @@ const char *remedies_objection(const struct remedies *remedies, int remedy, enum
     }
 }
 
-void remedies_begin(struct remedies *remedies, enum remedy remedy, remedies_done *done, void *context)
+void remedies_begin(struct remedies *remedies, enum remedy remedy, uint64_t command, remedies_done *done,
+                    void *context)
 {
     enum outcome outcome;
     CHECK(!remedies_objection(remedies, (int)remedy, &outcome));
     remedies->done = done;
     remedies->context = context;
     if (remedy == REMEDY_RESTART_SERVICE)
-        restart_service(remedies);
+        restart_service(remedies, command);
     else if (remedy == REMEDY_FAILOVER_STORAGE)
         failover_storage(remedies);
     else if (remedy == REMEDY_RESET_NETWORK)

@@ -9,6 +9,8 @@
 
 #include "core/vocabulary.h"
 
+#include <stdint.h>
+
 struct event_base;
 struct link;
 struct load;
@@ -34,7 +36,9 @@ void remedies_free(struct remedies **remedies);
 /* Why `remedy` cannot be begun now, a sentence, or NULL if it can. */
 const char *remedies_objection(const struct remedies *remedies, int remedy, enum outcome *outcome);
 
-/* Begins one to which there is no objection. `done` is called once, possibly before the call returns. */
-void remedies_begin(struct remedies *remedies, enum remedy remedy, remedies_done *done, void *context);
+/* Begins one to which there is no objection, for the command with that id. `done` is called once, possibly
+ * before the call returns. */
+void remedies_begin(struct remedies *remedies, enum remedy remedy, uint64_t command, remedies_done *done,
+                    void *context);
 
 #endif

@@ -1,11 +1,11 @@
-/* The reporter: says hello, sends one report per interval and one at once when told to, and keeps the last 60
- * that the control plane has not stored, so that a control plane that was away gets them with their age when
- * it is back.
+/* The reporter: says hello, keeps every report on disk before it is sent (spool.h), sends one per interval
+ * and one at once when told to, and learns from the answers what may be forgotten (receipts.h).
  *
- *     UNSENT --sent--> SENDING --200--> SENT --stored_through--> forgotten
- *        ^                |              |
- *        +--- failed -----+              |
- *        +--- another epoch: it may have been lost with the one before
+ *     taken --spool--> newest --sent--> in the air --200--> accepted --stored_through--> forgotten
+ *                         |                 |                   |
+ *                         +-- overtaken ----+-- failed ---------+-- another epoch: it may have been lost
+ *                         v                                         with the one before
+ *                      backlog (backlog.h): in batches, behind the newest
  *
  * The newest report always goes first and alone: what is happening now must not wait for what happened
  * before. */
@@ -20,13 +20,15 @@
 
 struct agent_options;
 struct client;
+struct event_base;
 struct reporter;
-
-enum { REPORTS_KEPT = 60 };
+struct spool;
 
 struct reporter_options {
     const struct agent_options *agent;
+    struct event_base *base;
     struct client *plane; /* shared; outlives the reporter's requests */
+    struct spool *spool;  /* outlives the reporter */
     uint64_t boot;
     const char *address; /* where users reach this node */
     /* How the injected faults are doing: a new reference to an array, or NULL. */
@@ -46,8 +48,8 @@ void reporter_free(struct reporter **reporter); /* after the client is freed: it
  * failure, a new epoch, and every 30 s. */
 void reporter_hello(struct reporter *reporter);
 
-/* Takes `samples` as of now and sends them, or keeps them. When 60 are kept the oldest gives way,
- * and how many did so unsent is said on stderr when the control plane is back. */
+/* Takes `samples` as of now, keeps them, and sends them if the control plane is there. What it missed is told
+ * on stderr when it is back. */
 void reporter_report(struct reporter *reporter, const struct samples *samples);
 
 /* Leaves the fleet; `done` is called once, with or without the control plane's consent, within `timeout_ns`.

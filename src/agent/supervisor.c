@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "agent/port.h"
 #include "base/check.h"
+#include "base/crash.h"
 #include "base/text.h"
 #include "inject/page.h"
 #include "service/vitals.h"
@@ -12,6 +13,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -26,6 +28,8 @@ enum {
     ARGUMENTS_MAX = 18 + 2 * AGENT_CALLS_MAX,
     LOG_BYTES_MAX = 1 << 20
 };
+
+#define COMMAND_VARIABLE "HOMEOSTAT_COMMAND"
 
 static const duration listen_limit_ns = 10 * SECOND;
 static const duration patience_ns = 300 * MILLISECOND; /* between SIGTERM and SIGKILL */
@@ -45,7 +49,8 @@ struct supervisor {
     pid_t newest;     /* the process started last, dead or alive */
     pid_t pid_before; /* `newest` when the operation under way began */
     enum service_state state;
-    int stop_result; /* what the stop under way will be told as */
+    uint64_t command; /* that asked for the operation under way; 0: none did */
+    int stop_result;  /* what the stop under way will be told as */
     bool busy, start_after_stop, standby;
 };
 
@@ -55,6 +60,7 @@ static void finish(struct supervisor *supervisor, int result, const char *detail
 {
     supervisor_done *done = supervisor->done;
     supervisor->busy = supervisor->start_after_stop = false;
+    supervisor->command = 0;
     supervisor->done = NULL;
     if (done)
         done(supervisor->done_context, result, detail);
@@ -181,13 +187,28 @@ static void renew_pages(struct supervisor *supervisor)
             page_renew(supervisor->options.page, (enum fault_kind)kind);
 }
 
+/* The child takes its environment from ours, where nothing of it stays. */
+static void tell_command(uint64_t command)
+{
+    char id[24];
+    snprintf(id, sizeof id, "%" PRIu64, command);
+    if (command == 0)
+        unsetenv(COMMAND_VARIABLE);
+    else
+        setenv(COMMAND_VARIABLE, id, 1);
+}
+
 static void start_now(struct supervisor *supervisor)
 {
+    if (supervisor->command)
+        crash_here(CRASH_MID_EFFECT);
     if (supervisor->starts > 0)
         renew_pages(supervisor);
     int log_fd = log_open(supervisor->options.log_path);
+    tell_command(supervisor->command);
     int error =
         supervisor->options.agent->exec ? start_own(supervisor, log_fd) : start_built_in(supervisor, log_fd);
+    tell_command(0);
     if (log_fd >= 0)
         close(log_fd);
     if (error < 0) {
@@ -290,11 +311,12 @@ static int begin(struct supervisor *supervisor, supervisor_done *done, void *con
     return 0;
 }
 
-int supervisor_restart(struct supervisor *supervisor, supervisor_done *done, void *context)
+int supervisor_restart(struct supervisor *supervisor, uint64_t command, supervisor_done *done, void *context)
 {
     int error = begin(supervisor, done, context);
     if (error)
         return error;
+    supervisor->command = command;
     if (supervisor->state == SERVICE_DEAD) {
         start_now(supervisor);
         return 0;

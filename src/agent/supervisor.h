@@ -54,11 +54,13 @@ struct supervisor *supervisor_new(struct event_base *base, const struct supervis
 /* Kills what is there, at once. Forgets the owner's variable. */
 void supervisor_free(struct supervisor **supervisor);
 
-/* One operation at a time: -EBUSY while one is under way, and `done` is not called then. Otherwise `done`
- * (may be NULL) is called once, possibly before the call returns. Restarting what is dead starts it. A start
- * fails with -ETIMEDOUT if the service does not listen within 10 s (it is killed then), with -ECHILD if it
- * dies before. Stopping goes before everything: what is under way ends with -ECANCELED. */
-int supervisor_restart(struct supervisor *supervisor, supervisor_done *done, void *context);
+/* `command` is the id of the command that asks for it, or 0; the new process finds it in its environment as
+ * HOMEOSTAT_COMMAND, so that a service can know why it was started. One operation at a time: -EBUSY while one
+ * is under way, and `done` is not called then. Otherwise `done` (may be NULL) is called once, possibly before
+ * the call returns. Restarting what is dead starts it. A start fails with -ETIMEDOUT if the service does not
+ * listen within 10 s (it is killed then), with -ECHILD if it dies before. Stopping goes before everything:
+ * what is under way ends with -ECANCELED. */
+int supervisor_restart(struct supervisor *supervisor, uint64_t command, supervisor_done *done, void *context);
 int supervisor_stop(struct supervisor *supervisor, supervisor_done *done, void *context);
 
 enum service_state supervisor_state(const struct supervisor *supervisor);
