@@ -33,7 +33,15 @@ struct text text_over(char *bytes, size_t capacity)
 
 void text_add(struct text *text, const char *piece)
 {
-    text_addf(text, "%s", piece);
+    if (text->cut)
+        return;
+    size_t length = strlen(piece), room = text->capacity - text->length;
+    if (length >= room) { /* cut, as below */
+        text_addf(text, "%s", piece);
+        return;
+    }
+    memcpy(text->bytes + text->length, piece, length + 1);
+    text->length += length;
 }
 
 void text_addf(struct text *text, const char *format, ...)

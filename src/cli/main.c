@@ -2,10 +2,12 @@
 #include "cli/cli.h"
 
 #include "base/check.h"
+#include "base/crash.h"
 #include "base/text.h"
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int verb_help(const struct verb *verb, int argc, char **argv);
@@ -29,17 +31,21 @@ static const struct verb verbs[] = {
     {"blocked", GROUP_OPERATE, "what was not done, and why", "", "--limit 20", verb_blocked},
     {"approve", GROUP_OPERATE, "let a waiting plan go ahead", "INCIDENT", "7 --remedy restart_service",
      verb_approve},
+    {"maintain", GROUP_OPERATE, "leave a node alone while people work on it", "NODE", "web-1 --for 30m", verb_maintain},
     {"acknowledge", GROUP_OPERATE, "say that a person has seen an incident", "INCIDENT", "7",
      verb_acknowledge},
     {"pause", GROUP_OPERATE, "stop acting; detecting goes on", "", "", verb_control},
     {"resume", GROUP_OPERATE, "act again", "", "", verb_control},
     {"reset", GROUP_OPERATE, "close the breaker after it has tripped", "", "", verb_control},
-    {"policy", GROUP_OPERATE, "check, show or apply a policy file", "check FILE | show [FILE] | apply FILE",
+    {"policy", GROUP_OPERATE, "check, show, apply or test a policy file",
+     "check FILE | show [FILE] | apply FILE | test FILE...",
      "check policies/first.yaml", verb_policy},
     {"serve", GROUP_OPERATE, "the control plane alone", "",
      "--db lab/homeostat.db --policy policies/default.yaml", verb_serve},
     {"agent", GROUP_OPERATE, "one node agent with the service it keeps alive", "NAME",
      "web-9 --plane http://127.0.0.1:7070", verb_agent},
+    {"doctor", GROUP_OPERATE, "versions, limits, port, rights, database: is all well, and what to do if not", "",
+     "--db lab/homeostat.db", verb_doctor},
     {"service", GROUP_DEVELOP, "the built-in service alone, as a node agent starts it", "", "--help",
      verb_service},
     {"relay", GROUP_DEVELOP, "the relay in front of a service, as a node agent starts it", "", "--help",
@@ -131,6 +137,8 @@ int main(int argc, char **argv)
     /* A reader that has seen enough (`| head`) or a peer that left is no reason to die in the middle of a
      * lab. */
     signal(SIGPIPE, SIG_IGN);
+    if (!crash_arm(getenv("HOMEOSTAT_CRASH_AT")))
+        return fail(EXIT_USAGE, "HOMEOSTAT_CRASH_AT wants NAME or NAME:N, one of base/crash.h");
     if (argc < 2) {
         print_first_help();
         return EXIT_DONE;
