@@ -143,6 +143,11 @@ static void test_another_name_for_a_rule_forgets_no_rate(void **state)
     story_restart(s, 60);
     story_reports(s, 60, 65, web, WELL);
     suffer(s, 70, web, ILL, BLOCK_RATE_RULE);
+    char lower[sizeof renamed];
+    memcpy(lower, renamed, sizeof renamed);
+    memcpy(strstr(lower, "0.90"), "0.80", 4); /* a new name first, and then a new threshold */
+    story_policy(s, 90, lower);
+    suffer(s, 91, web, ILL, BLOCK_RATE_RULE);
     story_free(&s);
 }
 

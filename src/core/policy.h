@@ -19,6 +19,9 @@ enum {
     DETECTOR_NAME_SIZE = 32 /* bytes of a detector's name, the NUL included */
 };
 
+/* No guard looks back further; the policy reader sees to it. */
+#define SPAN_MAX_NS (24 * HOUR)
+
 enum comparison { COMPARE_GT, COMPARE_GE, COMPARE_LT, COMPARE_LE };
 
 /* `metric op number`, or `rate(metric) op number` with the growth per second since the sample before. */

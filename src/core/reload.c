@@ -42,6 +42,26 @@ static uint32_t find_renamed(const struct policy *old, const struct policy *fres
     return NO_INDEX;
 }
 
+/* What was done under a rule's old name or meaning counts under the new ones, so that no chain of renamings
+ * and other thresholds makes a limit forget. */
+static void rename_actions(struct core *core, const struct policy *old)
+{
+    for (uint32_t d = 0; d < core->policy.detector_count; d++) {
+        const struct detector *before = &old->detectors[d], *now = &core->policy.detectors[d];
+        bool kept = d < old->detector_count && before->name[0] != '\0' && now->name[0] != '\0' &&
+                    (strcmp(before->name, now->name) == 0 || detector_same_meaning(before, now));
+        uint64_t rule = kept ? detector_name_key(before->name) : 0;
+        uint64_t meaning = kept ? detector_meaning_key(before) : 0;
+        for (uint32_t i = 0; kept && i < ACTIONS_KEPT; i++) {
+            struct past_action *action = &core->actions[i];
+            if (action->acted_at != INSTANT_NONE && (action->rule == rule || action->meaning == meaning)) {
+                action->rule = detector_name_key(now->name);
+                action->meaning = detector_meaning_key(now);
+            }
+        }
+    }
+}
+
 /* Detectors keep their place by name, or by meaning when they have got another name, so a reload touches no
  * node; a place whose meaning changed gets a new generation, and nodes forget its bits when they are next
  * looked at. */
@@ -77,6 +97,7 @@ static void adopt_policy(struct core *core, const struct policy *fresh)
         used = place[i] + 1 > used ? place[i] + 1 : used;
     }
     core->policy.detector_count = used;
+    rename_actions(core, &old);
     for (uint32_t i = 0; i < DETECTOR_MAX; i++) {
         const struct detector *now = &core->policy.detectors[i];
         if (!detector_same_meaning(now, &old.detectors[i])) {

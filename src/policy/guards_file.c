@@ -15,8 +15,8 @@ static void read_attempts(const struct yaml_node *node, struct guards *guards, s
         return;
     }
     field_integer(yaml_tree_entry(node, "max"), 1, ATTEMPTS_MAX, &guards->attempts_max, complaints);
-    field_duration_upto(yaml_tree_entry(node, "within"), SECOND, GUARD_SPAN_MAX_NS,
-                        &guards->attempts_within_ns, complaints);
+    field_duration_upto(yaml_tree_entry(node, "within"), SECOND, SPAN_MAX_NS, &guards->attempts_within_ns,
+                        complaints);
 }
 
 static void read_backoff(const struct yaml_node *node, struct guards *guards, struct complaints *complaints)
@@ -29,10 +29,9 @@ static void read_backoff(const struct yaml_node *node, struct guards *guards, st
         return;
     }
     const struct yaml_node *base = yaml_tree_entry(node, "base"), *cap = yaml_tree_entry(node, "cap");
-    bool good =
-        field_duration_upto(base, MILLISECOND, GUARD_SPAN_MAX_NS, &guards->backoff_base_ns, complaints);
-    good &= field_duration_upto(cap, MILLISECOND, GUARD_SPAN_MAX_NS, &guards->backoff_cap_ns, complaints);
-    field_duration_upto(yaml_tree_entry(node, "reset"), SECOND, GUARD_SPAN_MAX_NS, &guards->backoff_reset_ns,
+    bool good = field_duration_upto(base, MILLISECOND, SPAN_MAX_NS, &guards->backoff_base_ns, complaints);
+    good &= field_duration_upto(cap, MILLISECOND, SPAN_MAX_NS, &guards->backoff_cap_ns, complaints);
+    field_duration_upto(yaml_tree_entry(node, "reset"), SECOND, SPAN_MAX_NS, &guards->backoff_reset_ns,
                         complaints);
     if (good && guards->backoff_cap_ns < guards->backoff_base_ns) {
         char bytes[64];
@@ -93,7 +92,7 @@ static void read_rate(const struct yaml_node *node, uint32_t most, struct rate *
         complain(complaints, node->at, "a rate needs both: {per: 1m, max: 10}; or \"no\" for no limit");
         return;
     }
-    field_duration_upto(per, SECOND, GUARD_SPAN_MAX_NS, &rate->per_ns, complaints);
+    field_duration_upto(per, SECOND, SPAN_MAX_NS, &rate->per_ns, complaints);
     read_max(max, most, &rate->max, complaints);
 }
 
@@ -131,8 +130,8 @@ static void read_flapping(const struct yaml_node *node, struct guards *guards, s
         return;
     }
     field_integer(yaml_tree_entry(node, "changes"), 2, CHANGES_MAX, &guards->flapping_changes, complaints);
-    field_duration_upto(yaml_tree_entry(node, "within"), SECOND, GUARD_SPAN_MAX_NS,
-                        &guards->flapping_within_ns, complaints);
+    field_duration_upto(yaml_tree_entry(node, "within"), SECOND, SPAN_MAX_NS, &guards->flapping_within_ns,
+                        complaints);
 }
 
 static void read_breaker(const struct yaml_node *node, struct guards *guards, struct complaints *complaints)
@@ -167,7 +166,7 @@ void guards_read(const struct yaml_node *node, struct guards *guards, struct com
     read_rates(yaml_tree_entry(node, "rate"), guards, complaints);
     read_flapping(yaml_tree_entry(node, "flapping"), guards, complaints);
     windows_read(yaml_tree_entry(node, "maintenance"), guards, complaints);
-    field_duration_upto(yaml_tree_entry(node, "approval"), SECOND, GUARD_SPAN_MAX_NS, &guards->approval_ns,
+    field_duration_upto(yaml_tree_entry(node, "approval"), SECOND, SPAN_MAX_NS, &guards->approval_ns,
                         complaints);
     field_duration(yaml_tree_entry(node, "recurrence"), 0, &guards->recurrence_ns, complaints);
     field_duration(yaml_tree_entry(node, "hold"), 0, &guards->hold_ns, complaints);

@@ -7,7 +7,6 @@
 
 /* The longest that back-off, a span of rates or flapping, or an approval may last: far below what the core's
  * arithmetic (twice the cap, an instant and a duration) could overflow. */
-#define GUARD_SPAN_MAX_NS (24 * HOUR)
 /* The longest that one window of maintenance may last. What is longer was forgotten. */
 #define WINDOW_SPAN_MAX_NS (31 * 24 * HOUR)
 

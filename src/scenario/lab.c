@@ -11,6 +11,10 @@ static const duration interval_default_ns = SECOND;
 static const duration interval_least_ns = 50 * MILLISECOND;
 static const duration interval_most_ns = MINUTE;
 
+#define X(symbol, map_name, ...) [LAB_MAP_##symbol] = KEYS_OF(map_name, __VA_ARGS__),
+const struct keys lab_keys[LAB_MAP_COUNT] = {LAB_MAP_TABLE(X)};
+#undef X
+
 /* The lab under construction, with where its parts stand in the file. */
 struct reader {
     struct lab *lab;
@@ -158,7 +162,6 @@ static void read_interval(const struct yaml_node *node, duration *out, struct co
 
 static void read_node(struct reader *reader, const struct yaml_node *map)
 {
-    static const char *const keys[] = {"name", "role", "zone", "calls", "exec", "probe", "interval"};
     struct complaints *complaints = reader->complaints;
     if (reader->lab->node_count == LAB_NODES_MAX) {
         complain(complaints, map->at, "more than %d nodes", LAB_NODES_MAX);
@@ -166,7 +169,7 @@ static void read_node(struct reader *reader, const struct yaml_node *map)
     }
     uint32_t number = reader->lab->node_count;
     struct lab_node *node = &reader->lab->nodes[number];
-    if (!field_map(map, "node", keys, COUNT_OF(keys), complaints)) {
+    if (!field_map(map, &lab_keys[LAB_MAP_NODE], complaints)) {
         return;
     }
     char name[NODE_NAME_SIZE] = "";
@@ -280,18 +283,12 @@ static void note_circles(struct reader *reader)
 
 static void read_root(struct reader *reader, const struct yaml_node *root)
 {
-    static const char *const keys[] = {"version", "nodes"};
     struct complaints *complaints = reader->complaints;
-    if (!field_map(root, "lab", keys, COUNT_OF(keys), complaints)) {
+    if (!field_map(root, &lab_keys[LAB_MAP_LAB], complaints)) {
         return;
     }
-    const struct yaml_node *version = yaml_tree_entry(root, "version"),
-                           *nodes = yaml_tree_entry(root, "nodes");
-    if (version == NULL) {
-        complain(complaints, root->at, "the version is missing; begin with \"version: 1\"");
-    } else if (version->kind != YAML_SCALAR || strcmp(version->text, "1") != 0) {
-        complain(complaints, version->at, "only version 1 is known");
-    }
+    const struct yaml_node *nodes = yaml_tree_entry(root, "nodes");
+    field_version(root, complaints);
     if (nodes == NULL) {
         complain(complaints, root->at, "a lab needs nodes: \"nodes: [{name: web-1}]\"");
         return;

@@ -12,6 +12,7 @@
 
 #include "core/core.h"
 #include "policy/complaint.h"
+#include "policy/keys.h"
 
 enum {
     LAB_NODES_MAX = 64,
@@ -19,6 +20,17 @@ enum {
     LAB_EXEC_SIZE = 512, /* of a command line */
     LAB_PROBE_SIZE = 200
 };
+
+/* X(symbol, map, keys ...): the maps of a lab file. */
+#define LAB_MAP_TABLE(X)                                                                                     \
+    X(LAB, "lab", "version", "nodes")                                                                        \
+    X(NODE, "node", "name", "role", "zone", "calls", "exec", "probe", "interval")
+
+#define X(symbol, ...) LAB_MAP_##symbol,
+enum lab_map { LAB_MAP_TABLE(X) LAB_MAP_COUNT };
+#undef X
+
+extern const struct keys lab_keys[LAB_MAP_COUNT];
 
 /* Flat; texts that were left out are "". */
 struct lab_node {
