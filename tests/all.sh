@@ -1,6 +1,6 @@
 # ./run test [--full] [NAME...], read by ./run: every test program under gcc, and once more under clang with the
-# address and undefined-behaviour sanitizers; the layout of the C files; the shell scripts. The last line counts
-# single test cases: N passed, N failed.
+# address and undefined-behaviour sanitizers, where the fuzz targets search, too; the layout of the C files; the shell
+# scripts. The last line counts single test cases: N passed, N failed.
 # shellcheck shell=bash disable=SC2154 # `root`, `build` and the needs are those of ./run
 
 passed=0 failed=0
@@ -28,8 +28,13 @@ build_plain() {
 }
 
 build_with_sanitizers() {
-    CC=clang configure "$build-asan" -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false &&
-        compile "$build-asan"
+    CC=clang configure "$build-asan" -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false \
+        -Dfuzz=true && with_fuzz_targets && compile "$build-asan"
+}
+
+# A folder from before there were fuzz targets has to be told of them.
+with_fuzz_targets() {
+    grep -q tests/fuzz/fuzz_ "$build-asan/build.ninja" || quietly meson configure "$build-asan" -Dfuzz=true
 }
 
 # Runs the tests of a build folder, shows a line for each as it ends, then the output of those that failed, and
@@ -58,10 +63,10 @@ check_shell() {
 }
 
 run_tests() {
-    local names=() slow=(--no-suite slow) word
+    local names=() slow=(--no-suite slow) fuzz_seconds=30 word
     for word; do
         case $word in
-        --full) slow=() ;;
+        --full) slow=() fuzz_seconds=600 ;;
         -*) say "test takes --full and names of tests, not $word" && exit 2 ;;
         *) names+=("$word") ;;
         esac
@@ -75,7 +80,9 @@ run_tests() {
         ! command -v shellcheck >/dev/null || note 1 'shell scripts' check_shell
     fi
     test_in "$build" "${slow[@]}" "${names[@]}"
-    test_in "$build-asan" --timeout-multiplier 3 --no-suite e2e "${slow[@]}" "${names[@]}"
+    test_in "$build-asan" --timeout-multiplier 3 --no-suite e2e --no-suite fuzz "${slow[@]}" "${names[@]}"
+    # Four at a time, so that eight searches take a minute.
+    HOMEOSTAT_FUZZ_SECONDS=$fuzz_seconds test_in "$build-asan" --suite fuzz --num-processes 4 "${names[@]}"
     ((passed + failed > 0)) || note 0 "a test called ${names[*]}" false
     printf '\n%d passed, %d failed\n' "$passed" "$failed"
     ((failed == 0))

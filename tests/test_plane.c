@@ -321,8 +321,8 @@ static void pause_is_a_reason_and_resume_lets_it_act(void **state)
     report_until_command(&world, "web-1", 0.97);
     assert_int_equal(call(&world, "POST", "/v1/incidents/1/acknowledge", NULL), 200);
     assert_true(json_is_true(member(&world, "acknowledged")));
-    assert_int_equal(call(&world, "POST", "/v1/incidents/1/approve", NULL), 409);
-    assert_int_equal(call(&world, "POST", "/v1/incidents/9/approve", NULL), 404);
+    assert_int_equal(call(&world, "POST", "/v1/incidents/1/approve", "{\"plan\":1}"), 409);
+    assert_int_equal(call(&world, "POST", "/v1/incidents/9/approve", "{\"plan\":1}"), 404);
     assert_int_equal(call(&world, "POST", "/v1/incidents/1/proposal", "{\"remedy\":\"drain_node\"}"), 409);
     world_close(&world);
 }
@@ -343,13 +343,16 @@ static void approve_mode_waits_for_a_person(void **state)
     WAIT_FOR(&world, report(&world, "web-1", 0.97) == 200 &&
                          call(&world, "GET", "/v1/incidents/1", NULL) == 200 && word(&world, "block") &&
                          strcmp(word(&world, "block"), "approval") == 0);
-    assert_int_equal(call(&world, "POST", "/v1/incidents/1/approve", "{\"remedy\":\"drain_node\"}"), 409);
-    assert_int_equal(call(&world, "POST", "/v1/incidents/1/approve", "{\"remedy\":\"restart_servise\"}"),
-                     400);
+    assert_int_equal(
+        call(&world, "POST", "/v1/incidents/1/approve", "{\"plan\":1,\"remedy\":\"drain_node\"}"), 409);
+    assert_int_equal(call(&world, "POST", "/v1/incidents/1/approve", "{\"plan\":2}"), 409);
+    assert_int_equal(call(&world, "POST", "/v1/incidents/1/approve", "{}"), 400);
+    assert_int_equal(
+        call(&world, "POST", "/v1/incidents/1/approve", "{\"plan\":1,\"remedy\":\"restart_servise\"}"), 400);
     assert_non_null(strstr(word(&world, "detail"), "did you mean restart_service?"));
     assert_int_equal(report(&world, "web-1", 0.97), 200); /* so that the newest sample is fresh */
-    assert_int_equal(call(&world, "POST", "/v1/incidents/1/approve", "{\"remedy\":\"restart_service\"}"),
-                     200);
+    assert_int_equal(
+        call(&world, "POST", "/v1/incidents/1/approve", "{\"plan\":1,\"remedy\":\"restart_service\"}"), 200);
     uint64_t id = report_until_command(&world, "web-1", 0.97);
     assert_int_equal(rows_of_command(&world, id).count, 1);
     world_close(&world);

@@ -27,7 +27,11 @@ static void talk_and_be_refused(struct world *world, const struct refusal *refus
     peer_connect(&peer, world);
     peer_say_at(&peer, world, refusal->said);
     WAIT_FOR(world, peer_is_closed(&peer));
-    if (peer_status(&peer) != refusal->status || world->requests != requests)
+    const char *first = strstr(peer.heard, "HTTP/1.1 ");
+    bool once = first && !strstr(first + 1, "HTTP/1.1 ");
+    if (peer_status(&peer) != refusal->status || world->requests != requests || !once ||
+        !strstr(peer.heard, "Content-Type: application/problem+json") ||
+        !strstr(peer.heard, "Connection: close"))
         fail_msg("expected %d for:\n%s\nheard:\n%s", refusal->status, refusal->said, peer.heard);
     peer_close(&peer);
 }
@@ -65,6 +69,55 @@ static void what_does_not_hold_together_is_refused(void **state)
         {"GET /n%zzow HTTP/1.1\r\nHost: localhost:$\r\n\r\n", 400},
         {"GET /now?q=%0 HTTP/1.1\r\nHost: localhost:$\r\n\r\n", 400},
         {"G(T /now HTTP/1.1\r\nHost: localhost:$\r\n\r\n", 400},
+        /* What two readers could take for different things. */
+        {"GET /now HTTP/1.1\nHost: localhost:$\n\n", 400},
+        {"GET /now HTTP/1.1\r\nHost: localhost:$\n\r\n", 400},
+        {"GET /now HTTP/1.1\r\nHost: localhost:$\r\nA: b\rC: d\r\n\r\n", 400},
+        {"GET /now HTTP/1.1\r\nHost: localhost:$\r\nA: b\r\n c\r\n\r\n", 400},
+        {"GET /now HTTP/1.1\r\nHost: localhost:$\r\nA: b\r\n\tc\r\n\r\n", 400},
+        {"GET /now HTTP/1.1\r\n Host: localhost:$\r\n\r\n", 400},
+        {"GET /now HTTP/1.1\r\nHost : localhost:$\r\n\r\n", 400},
+        {"GET /now HTTP/1.1\r\nHost: localhost:$\r\nA: \x01\r\n\r\n", 400},
+        {"GET /now HTTP/1.1\r\nHost: localhost:$\r\n: b\r\n\r\n", 400},
+        {"GET /now HTTP/1.1\r\nHost: localhost:$\r\nA\r\n\r\n", 400},
+        {"GET /now\r\n", 400},
+        {"GET /now HTTP/0.9\r\n\r\n", 505},
+        {"GET /now HTTP/2.0\r\nHost: localhost:$\r\n\r\n", 505},
+        {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
+        {"GET /now HTTP/1.1 \r\nHost: localhost:$\r\n\r\n", 400},
+        {"GET  /now HTTP/1.1\r\nHost: localhost:$\r\n\r\n", 400},
+        {"GET\t/now HTTP/1.1\r\nHost: localhost:$\r\n\r\n", 400},
+        {"GET /now now HTTP/1.1\r\nHost: localhost:$\r\n\r\n", 400},
+        {"GET http://localhost:$/now HTTP/1.1\r\nHost: localhost:$\r\n\r\n", 400},
+        {"GET now HTTP/1.1\r\nHost: localhost:$\r\n\r\n", 400},
+        {"OPTIONS * HTTP/1.1\r\nHost: localhost:$\r\n\r\n", 400},
+        {"GET /now#x HTTP/1.1\r\nHost: localhost:$\r\n\r\n", 400},
+        {"GET /n\xc3\xb6 HTTP/1.1\r\nHost: localhost:$\r\n\r\n", 400},
+        {"GET /now%0d%0aX HTTP/1.1\r\nHost: localhost:$\r\n\r\n", 400},
+        {"\r\nGET /now HTTP/1.1\r\nHost: localhost:$\r\n\r\n", 400},
+        {"\x16\x03\x01\x02", 400},
+        {"POST /echo HTTP/1.1\r\nHost: localhost:$\r\nContent-Length: -1\r\n\r\nabc", 400},
+        {"POST /echo HTTP/1.1\r\nHost: localhost:$\r\nContent-Length: 0x3\r\n\r\nabc", 400},
+        {"POST /echo HTTP/1.1\r\nHost: localhost:$\r\nContent-Length:\r\n\r\nabc", 400},
+        {"POST /echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+        {"POST /echo HTTP/1.1\r\nHost: localhost:$\r\nTransfer-Encoding:\x0b"
+         "chunked\r\n\r\n0\r\n\r\n",
+         400},
+        {"POST /echo HTTP/1.1\r\nHost: localhost:$\r\nTransfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n",
+         400},
+        {"POST /echo HTTP/1.1\r\nHost: localhost:$\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n", 400},
+        {"POST /echo HTTP/1.1\r\nHost: localhost:$\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n",
+         400},
+        {"POST /echo HTTP/1.1\r\nHost: localhost:$\r\nTransfer-Encoding: chunked\r\n\r\n-3\r\nabc\r\n", 400},
+        {"POST /echo HTTP/1.1\r\nHost: localhost:$\r\nTransfer-Encoding: chunked\r\n\r\n000000003\r\n", 400},
+        {"POST /echo HTTP/1.1\r\nHost: localhost:$\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\n\r\n",
+         400},
+        /* The second request is smuggled in the first one's body, for whoever believes the wrong length. */
+        {"POST /echo HTTP/1.1\r\nHost: localhost:$\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "0\r\n\r\nGET /now HTTP/1.1\r\nHost: localhost:$\r\n\r\n",
+         400},
+        {"POST /echo HTTP/1.1\r\nHost: localhost:$\r\nExpect: a miracle\r\nContent-Length: 3\r\n\r\nabc",
+         417},
         {"POST /echo HTTP/1.1\r\nHost: localhost:$\r\nContent-Length: 999999999999\r\n\r\nabc", 413},
         {"POST /echo HTTP/1.1\r\nHost: localhost:$\r\nContent-Length: 18446744073709551615\r\n\r\nabc", 413},
         {"POST /echo HTTP/1.1\r\nHost: localhost:$\r\nContent-Length: 300000\r\nExpect: 100-continue\r\n\r\n",
@@ -74,7 +127,7 @@ static void what_does_not_hold_together_is_refused(void **state)
     world_start(&world, NULL);
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++)
         talk_and_be_refused(&world, &refusals[i]);
-    assert_int_equal(server_counts(world.server).connections, 0);
+    WAIT_FOR(&world, server_counts(world.server).connections == 0);
     world_stop(&world);
 }
 
@@ -158,6 +211,81 @@ static void long_headers_and_targets_are_refused(void **state)
     assert_int_equal(peer_status(&peer), 414);
     peer_close(&peer);
     assert_int_equal(world.requests, 1);
+    world_stop(&world);
+}
+
+static void refuse_bytes(struct world *world, const char *bytes, size_t length, int status)
+{
+    struct peer peer;
+    peer_connect(&peer, world);
+    peer_say_bytes(&peer, world, bytes, length);
+    WAIT_FOR(world, peer_is_closed(&peer));
+    assert_int_equal(peer_status(&peer), status);
+    assert_true(peer_heard(&peer, "application/problem+json"));
+    peer_close(&peer);
+}
+
+static void heaps_of_headers_and_hidden_bytes_are_refused(void **state)
+{
+    (void)state;
+    static const char line[] = "A: b\r\n";
+    struct world world;
+    world_start(&world, NULL);
+    char *heap = malloc(700000), head[128];
+    assert_non_null(heap);
+    int length = snprintf(heap, 700000, "GET /now HTTP/1.1\r\nHost: localhost:%d\r\n", world.port);
+    size_t begun = (size_t)length;
+    for (int i = 0; i < 100000; i++)
+        memcpy(heap + begun + (size_t)i * (sizeof line - 1), line, sizeof line - 1);
+    memcpy(heap + begun + 101 * (sizeof line - 1), "\r\n", 2); /* one too many, and yet short */
+    refuse_bytes(&world, heap, begun + 101 * (sizeof line - 1) + 2, 431);
+    memcpy(heap + begun + 101 * (sizeof line - 1), line, 2);
+    refuse_bytes(&world, heap, begun + 100000 * (sizeof line - 1), 431);
+    memset(heap, 'x', 65536);
+    memcpy(heap, "GET /", 5);
+    refuse_bytes(&world, heap, 65536, 414);
+    free(heap);
+    length =
+        snprintf(head, sizeof head, "GET /now HTTP/1.1\r\nHost: localhost:%d\r\nA: b?c\r\n\r\n", world.port);
+    *strchr(strstr(head, "A: "), '?') = '\0';
+    refuse_bytes(&world, head, (size_t)length, 400);
+    assert_int_equal(world.requests, 0);
+    world_stop(&world);
+}
+
+static void what_a_good_request_leaves_behind_is_the_next_one(void **state)
+{
+    (void)state;
+    static const char said[] =
+        "POST /echo HTTP/1.1\r\nHost: localhost:$\r\nContent-Type: text/plain\r\nContent-Length: "
+        "5\r\n\r\nGET /"
+        "POST /echo HTTP/1.1\r\nHost: localhost:$\r\nContent-Type: text/plain\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n5\r\nPOST \r\n0\r\n\r\n"
+        "HEAD /now HTTP/1.1\r\nHost: localhost:$\r\n\r\n"
+        "GET /tell?q=last&x HTTP/1.1\r\nHost: localhost:$\r\nConnection: close\r\n\r\n"
+        "GET /now HTTP/1.1\r\nHost: localhost:$\r\n\r\n";
+    struct world world;
+    world_start(&world, NULL);
+    for (size_t piece = 1; piece < sizeof said; piece = piece < 4 ? piece + 1 : piece * 3) {
+        char text[1024], *to = text;
+        struct peer peer;
+        for (const char *c = said; *c; c++)
+            to += *c == '$' ? sprintf(to, "%d", world.port) : (*to = *c, 1);
+        world.requests = 0;
+        peer_connect(&peer, &world);
+        for (const char *at = text; at < to; at += piece) {
+            peer_say_bytes(&peer, &world, at, (size_t)(to - at) < piece ? (size_t)(to - at) : piece);
+            event_base_loop(world.base, EVLOOP_NONBLOCK);
+        }
+        WAIT_FOR(&world, peer_is_closed(&peer));
+        assert_int_equal(world.requests, 4); /* what stands behind the last is not looked at */
+        assert_true(peer_heard(&peer, "\r\n\r\nGET /HTTP/1.1 200"));
+        assert_true(peer_heard(&peer, "\r\n\r\nPOST HTTP/1.1 200"));
+        assert_true(
+            peer_heard(&peer, "Content-Length: 12\r\n\r\nHTTP/1.1 200")); /* HEAD: a length, no body */
+        assert_true(peer_heard(&peer, "GET /tell q=last"));
+        peer_close(&peer);
+    }
     world_stop(&world);
 }
 
@@ -340,6 +468,81 @@ static void more_connections_than_allowed_are_closed_at_once(void **state)
     world_stop(&world);
 }
 
+static void who_holds_a_place_without_using_it_makes_room(void **state)
+{
+    (void)state;
+    struct world world;
+    struct peer slow[8], good[8];
+    world_start(&world, &(struct server_options){.connections = 8});
+    for (int i = 0; i < 8; i++) {
+        peer_connect(&slow[i], &world);
+        peer_say(&slow[i], &world, "GET /no");
+    }
+    WAIT_FOR(&world, server_counts(world.server).connections == 8);
+    for (int i = 0; i < 8; i++) { /* each of them pushes the oldest slow one out, and no good one */
+        peer_connect(&good[i], &world);
+        peer_ask(&good[i], &world, "GET /now HTTP/1.1\r\nHost: localhost:$\r\n\r\n");
+        assert_int_equal(peer_status(&good[i]), 200);
+        WAIT_FOR(&world, peer_is_closed(&slow[i]));
+        assert_int_equal(server_counts(world.server).evicted, (uint64_t)i + 1);
+    }
+    for (int i = 0; i < 8; i++) {
+        peer_ask(&good[i], &world, "GET /now HTTP/1.1\r\nHost: localhost:$\r\n\r\n");
+        assert_int_equal(peer_status(&good[i]), 200);
+        peer_close(&good[i]);
+        peer_close(&slow[i]);
+    }
+    world_stop(&world);
+}
+
+static void one_address_has_its_share(void **state)
+{
+    (void)state;
+    struct world world;
+    struct peer peers[3], late;
+    world_start(&world, &(struct server_options){.connections_per_address = 3});
+    for (int i = 0; i < 3; i++) {
+        peer_connect(&peers[i], &world);
+        peer_ask(&peers[i], &world, "GET /now HTTP/1.1\r\nHost: localhost:$\r\n\r\n");
+    }
+    peer_connect(&late, &world);
+    WAIT_FOR(&world, peer_is_closed(&late));
+    peer_close(&late);
+    peer_ask(&peers[0], &world, "GET /now HTTP/1.1\r\nHost: localhost:$\r\n\r\n");
+    assert_int_equal(peer_status(&peers[0]), 200);
+    for (int i = 0; i < 3; i++)
+        peer_close(&peers[i]);
+    world_stop(&world);
+}
+
+static void memory_has_a_bound_for_all_together(void **state)
+{
+    (void)state;
+    struct world world;
+    struct peer slow[16], good;
+    world_start(&world, &(struct server_options){
+                            .memory_bytes_limit = 1 << 20, .streams = 1, .stream_bytes_limit = 1});
+    char *half = malloc(150000);
+    assert_non_null(half);
+    memset(half, 'x', 150000);
+    for (int i = 0; i < 16; i++) { /* each begins a body of 200 kB and does not end it */
+        peer_connect(&slow[i], &world);
+        peer_say_at(&slow[i], &world,
+                    "POST /echo HTTP/1.1\r\nHost: localhost:$\r\nContent-Length: 200000\r\n\r\n");
+        peer_say_bytes(&slow[i], &world, half, 150000);
+        WAIT_FOR(&world, server_counts(world.server).held_bytes <= 1 << 20);
+    }
+    WAIT_FOR(&world, server_counts(world.server).evicted >= 8);
+    peer_connect(&good, &world);
+    peer_ask(&good, &world, "GET /now HTTP/1.1\r\nHost: localhost:$\r\n\r\n");
+    assert_int_equal(peer_status(&good), 200);
+    for (int i = 0; i < 16; i++)
+        peer_close(&slow[i]);
+    peer_close(&good);
+    free(half);
+    world_stop(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +550,11 @@ int main(void)
         cmocka_unit_test(another_host_or_origin_is_refused),
         cmocka_unit_test(behind_all_addresses_numbers_are_believed_and_names_are_not),
         cmocka_unit_test(long_headers_and_targets_are_refused),
+        cmocka_unit_test(heaps_of_headers_and_hidden_bytes_are_refused),
+        cmocka_unit_test(what_a_good_request_leaves_behind_is_the_next_one),
+        cmocka_unit_test(who_holds_a_place_without_using_it_makes_room),
+        cmocka_unit_test(one_address_has_its_share),
+        cmocka_unit_test(memory_has_a_bound_for_all_together),
         cmocka_unit_test(a_long_body_gets_413_even_if_nobody_listens_meanwhile),
         cmocka_unit_test(chunks_without_end_get_413),
         cmocka_unit_test(a_request_in_drips_is_cut_at_its_deadline),

@@ -88,12 +88,14 @@ int verb_incident(const struct verb *verb, int argc, char **argv);
 int verb_blocked(const struct verb *verb, int argc, char **argv);
 int verb_approve(const struct verb *verb, int argc, char **argv);
 int verb_acknowledge(const struct verb *verb, int argc, char **argv);
+int verb_maintain(const struct verb *verb, int argc, char **argv);
 int verb_control(const struct verb *verb, int argc, char **argv); /* pause, resume, reset */
 int verb_policy(const struct verb *verb, int argc, char **argv);
 int verb_serve(const struct verb *verb, int argc, char **argv);
 int verb_agent(const struct verb *verb, int argc, char **argv);
 int verb_service(const struct verb *verb, int argc, char **argv);
 int verb_relay(const struct verb *verb, int argc, char **argv);
+int verb_doctor(const struct verb *verb, int argc, char **argv);
 int verb_version(const struct verb *verb, int argc, char **argv);
 
 #endif

@@ -1,5 +1,6 @@
-/* policy check | show | apply: what a policy file means, before and after it is in force. */
+/* policy check | show | apply | test: what a policy file means, before and after it is in force. */
 #include "cli/cli.h"
+#include "cli/policy_test.h"
 #include "cli/show.h"
 #include "cli/source.h"
 
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILE_BYTES_MAX = 256 * 1024, PATH_SIZE = 4096 };
+enum { FILE_BYTES_MAX = 256 * 1024, TEST_PATHS_MAX = 256 };
 
 /* The whole file, malloc'ed; NULL after a complaint. */
 static char *read_whole(const char *path)
@@ -39,25 +40,13 @@ static char *read_whole(const char *path)
     return text;
 }
 
-static void print_complaints(const struct complaints *complaints, const char *name)
-{
-    for (uint32_t i = 0; i < complaints->count; i++) {
-        char line[PATH_SIZE + COMPLAINT_TEXT_SIZE];
-        struct text text = text_over(line, sizeof line);
-        complaint_print(&text, &complaints->list[i], name);
-        fprintf(stderr, "%s\n", line);
-    }
-    if (complaints->dropped)
-        fprintf(stderr, "%s: and %u more\n", name, complaints->dropped);
-}
-
 /* EXIT_DONE: `*policy` holds it. Complaints and notes have been printed. */
 static int understand(const char *name, const char *text, struct policy *policy)
 {
     struct complaints *complaints = calloc(1, sizeof *complaints);
     CHECK(complaints);
     int result = policy_read(text, strlen(text), policy, complaints);
-    print_complaints(complaints, name);
+    policy_print_complaints(complaints, name);
     free(complaints);
     if (result < 0)
         return fail(EXIT_ENVIRONMENT, "%s: %s", name, strerror(-result));
@@ -154,20 +143,27 @@ static int apply(const struct source *source, const char *path, bool json)
 
 int verb_policy(const struct verb *verb, int argc, char **argv)
 {
-    static const char *const words[] = {"check", "show", "apply"};
+    static const char *const words[] = {"check", "show", "apply", "test"};
     struct source source = {0};
-    bool effective = false, json = false;
+    bool effective = false, json = false, verbose = false;
     const struct flag flags[] = {
         {"effective", 0, FLAG_YES, &effective, NULL, "show: with every default filled in"},
-        {"json", 0, FLAG_YES, &json, NULL, "the API's JSON as it is (show of the running one, apply)"},
+        {"json", 0, FLAG_YES, &json, NULL,
+         "the API's JSON as it is (show of the running one, apply), or the results of test"},
+        {"verbose", 'v', FLAG_YES, &verbose, NULL, "test: the trace of every case"},
         SOURCE_URL_FLAG(&source),
         {"db", 0, FLAG_TEXT, &source.db, "FILE", "show: the newest policy of this database"},
         {0}};
     int count;
-    int code = flags_read(verb, flags, argc, argv, 1, 2, &count);
+    int code = flags_read(verb, flags, argc, argv, 1, 1 + TEST_PATHS_MAX, &count);
     if (code >= 0)
         return code;
     const char *word = argv[1], *path = count == 2 ? argv[2] : NULL;
+    if (strcmp(word, "test") == 0 && count >= 2)
+        return policy_test(count - 1, argv + 2,
+                           &(struct policy_test_options){.verbose = verbose, .json = json});
+    if (count > 2)
+        return fail(EXIT_USAGE, "policy: %s takes one file", word);
     if (strcmp(word, "show") == 0 && path) {
         char *text = read_whole(path);
         code = text ? show_text(path, text, effective) : EXIT_ENVIRONMENT;
@@ -182,7 +178,10 @@ int verb_policy(const struct verb *verb, int argc, char **argv)
         return apply(&source, path, json);
     if (strcmp(word, "check") == 0 || strcmp(word, "apply") == 0)
         return fail(EXIT_USAGE, "policy: %s wants a file, such as policies/first.yaml", word);
+    if (strcmp(word, "test") == 0)
+        return fail(EXIT_USAGE, "policy: test wants files, such as policies/tests/first.yaml");
     const char *near = text_nearest(word, words, COUNT_OF(words));
     return fail(EXIT_USAGE, "policy: no '%s'; %s%s%s", word,
-                near ? "did you mean '" : "it is check, show or apply", near ? near : "", near ? "'?" : "");
+                near ? "did you mean '" : "it is check, show, apply or test", near ? near : "",
+                near ? "'?" : "");
 }

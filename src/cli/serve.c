@@ -12,7 +12,11 @@ int verb_serve(const struct verb *verb, int argc, char **argv)
     const struct flag flags[] = {
         {"port", 'p', FLAG_WHOLE, &options.port, "PORT", "where it listens (7070; 0: the kernel chooses)"},
         {"address", 0, FLAG_TEXT, &options.address, "ADDRESS",
-         "a numeric address of the loopback (127.0.0.1)"},
+         "numeric (127.0.0.1); beyond the loopback --token-file is needed"},
+        {"token-file", 0, FLAG_TEXT, &options.token_file, "FILE",
+         "who may do what: lines 'operator TOKEN', 'node TOKEN [NAME]'"},
+        {"connections-per-address", 0, FLAG_WHOLE, &options.connections_per_address, "N",
+         "of one client (64; no limit for the loopback)"},
         {"db", 0, FLAG_TEXT, &options.database, "FILE", "its database (lab/homeostat.db)"},
         {"policy", 0, FLAG_TEXT, &options.policy_path, "FILE",
          "(the newest of the database, else the built-in default)"},

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "cli/show.h"
+#include "plane/access.h"
 #include "wire/client.h"
 
 #include <stdio.h>
@@ -19,19 +20,45 @@ const char *source_url(const struct source *source)
     return url && *url ? url : "http://127.0.0.1:7070";
 }
 
-/* Status 0 and a sentence in `*body` when nobody answered. The caller frees `*body`. */
-static int call(const char *url, const char *method, const char *path, const char *content_type,
-                const char *body, char **answer)
+/* The operator's token of the file, if there is one. False with a sentence if the file cannot be used. */
+static bool find_token(const struct source *source, char token[TOKEN_MAX + 1], char *error, size_t error_size)
+{
+    const char *path = source->token_file ? source->token_file : getenv("HOMEOSTAT_TOKEN_FILE");
+    token[0] = '\0';
+    if (!path || !*path)
+        return true;
+    struct access *access = access_load(path, error, error_size);
+    const char *found = access ? access_token(access, NULL) : NULL;
+    if (found)
+        text_copy(token, TOKEN_MAX + 1, found);
+    else if (access)
+        snprintf(error, error_size, "%s has no line 'operator TOKEN'", path);
+    access_free(&access);
+    return found != NULL;
+}
+
+/* The status, and its body in `*answer`. 0 and a sentence when nobody answered, -1 and a sentence when nobody
+ * could be asked. The caller frees `*answer`. */
+static int call(const struct source *source, const char *url, const char *method, const char *path,
+                const char *content_type, const char *body, char **answer)
 {
     char host[256];
+    char token[TOKEN_MAX + 1], error[512];
     int port;
     *answer = NULL;
+    if (!find_token(source, token, error, sizeof error)) {
+        *answer = strdup(error);
+        CHECK(*answer);
+        return -1;
+    }
     if (!client_parse_url(url, host, sizeof host, &port)) {
         CHECK(asprintf(answer, "'%s' is not like http://127.0.0.1:7070", url) >= 0);
-        return 0;
+        return -1;
     }
-    return client_call(host, port, method, path, content_type, body, body ? strlen(body) : 0, 10 * SECOND,
-                       answer);
+    int status = client_call_as(token[0] ? token : NULL, host, port, method, path, content_type, body,
+                                body ? strlen(body) : 0, 10 * SECOND, answer);
+    explicit_bzero(token, sizeof token);
+    return status;
 }
 
 /* The server's own words for a refusal: the detail of its problem, and the errors of a policy if there are
@@ -44,6 +71,8 @@ static int complain_about(int status, const char *body)
         fail(EXIT_NOT_SO, "%s", detail);
     else
         fail(EXIT_NOT_SO, "the control plane answered %d %s", status, member_text(problem, "title"));
+    if (status == 401)
+        fprintf(stderr, "  mend: --token-file FILE with a line 'operator TOKEN', or HOMEOSTAT_TOKEN_FILE\n");
     size_t index;
     json_t *error;
     json_array_foreach(json_object_get(problem, "errors"), index, error)
@@ -57,6 +86,8 @@ static int complain_about(int status, const char *body)
 
 static int take_answer(int status, const char *body, json_t **answer)
 {
+    if (status < 0)
+        return fail(EXIT_USAGE, "%s", body);
     if (status < 200 || status > 299)
         return complain_about(status, body);
     if (!answer)
@@ -73,7 +104,7 @@ int source_call(const struct source *source, const char *method, const char *pat
 {
     char *text;
     const char *url = source_url(source);
-    int status = call(url, method, path, content_type, body, &text);
+    int status = call(source, url, method, path, content_type, body, &text);
     int code;
     if (status == 0)
         code = fail(EXIT_ENVIRONMENT, "no control plane answers at %s (%s); '%s up' starts one", url,
@@ -139,7 +170,7 @@ int source_read(const struct source *source, const struct question *question, js
     question_path(question, path);
     const char *url = source_url(source);
     char *text;
-    int status = call(url, "GET", path, NULL, NULL, &text);
+    int status = call(source, url, "GET", path, NULL, NULL, &text);
     int code;
     if (status != 0) {
         code = take_answer(status, text, answer);

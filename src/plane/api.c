@@ -10,38 +10,41 @@
 static const struct route {
     const char *method;
     const char *path; /* "*" is one segment of any name */
+    enum right right; /* what a token is needed for, when there are tokens */
     bool starting;    /* answered also while the plane cannot act yet */
     api_handler *handler;
 } routes[] = {
-    {"POST", "/v1/nodes/*/reports", false, api_node_reports},
-    {"POST", "/v1/reports", false, api_fleet_reports},
-    {"GET", "/v1/nodes/*/commands", false, api_node_commands},
-    {"POST", "/v1/commands/*/outcome", false, api_command_outcome},
-    {"PUT", "/v1/nodes/*", false, api_put_node},
-    {"DELETE", "/v1/nodes/*", false, api_delete_node},
-    {"GET", "/v1/nodes", true, api_list_nodes},
-    {"GET", "/v1/nodes/*", true, api_show_node},
-    {"GET", "/v1/nodes/*/metrics", true, api_node_metrics},
-    {"GET", "/v1/incidents", true, api_list_incidents},
-    {"GET", "/v1/incidents/*", true, api_show_incident},
-    {"POST", "/v1/incidents/*/approve", false, api_approve},
-    {"POST", "/v1/incidents/*/acknowledge", false, api_acknowledge},
-    {"POST", "/v1/incidents/*/proposal", false, api_propose},
-    {"GET", "/v1/blocked", true, api_blocked},
-    {"POST", "/v1/faults", false, api_ask_fault},
-    {"GET", "/v1/faults", true, api_list_faults},
-    {"DELETE", "/v1/faults", false, api_clear_faults},
-    {"DELETE", "/v1/faults/*", false, api_clear_fault},
-    {"GET", "/v1/policy", false, api_show_policy},
-    {"PUT", "/v1/policy", false, api_put_policy},
-    {"POST", "/v1/pause", false, api_pause},
-    {"POST", "/v1/resume", false, api_resume},
-    {"POST", "/v1/reset", false, api_reset},
-    {"GET", "/v1/events", true, api_events},
-    {"GET", "/metrics", true, api_metrics},
-    {"GET", "/healthz", true, api_health},
-    {"GET", "/readyz", true, api_ready},
-    {"GET", "/openapi.json", true, api_openapi},
+    {"POST", "/v1/nodes/*/reports", RIGHT_OWN_NODE, false, api_node_reports},
+    {"POST", "/v1/reports", RIGHT_ALL_NODES, false, api_fleet_reports},
+    {"GET", "/v1/nodes/*/commands", RIGHT_OWN_NODE, false, api_node_commands},
+    {"POST", "/v1/commands/*/outcome", RIGHT_SOME_NODE, false, api_command_outcome},
+    {"PUT", "/v1/nodes/*", RIGHT_OWN_NODE, false, api_put_node},
+    {"DELETE", "/v1/nodes/*", RIGHT_OWN_NODE, false, api_delete_node},
+    {"PUT", "/v1/nodes/*/maintenance", RIGHT_OPERATOR, false, api_maintain_node},
+    {"DELETE", "/v1/nodes/*/maintenance", RIGHT_OPERATOR, false, api_end_maintenance},
+    {"GET", "/v1/nodes", RIGHT_OPERATOR, true, api_list_nodes},
+    {"GET", "/v1/nodes/*", RIGHT_OPERATOR, true, api_show_node},
+    {"GET", "/v1/nodes/*/metrics", RIGHT_OPERATOR, true, api_node_metrics},
+    {"GET", "/v1/incidents", RIGHT_OPERATOR, true, api_list_incidents},
+    {"GET", "/v1/incidents/*", RIGHT_OPERATOR, true, api_show_incident},
+    {"POST", "/v1/incidents/*/approve", RIGHT_OPERATOR, false, api_approve},
+    {"POST", "/v1/incidents/*/acknowledge", RIGHT_OPERATOR, false, api_acknowledge},
+    {"POST", "/v1/incidents/*/proposal", RIGHT_OPERATOR, false, api_propose},
+    {"GET", "/v1/blocked", RIGHT_OPERATOR, true, api_blocked},
+    {"POST", "/v1/faults", RIGHT_OPERATOR, false, api_ask_fault},
+    {"GET", "/v1/faults", RIGHT_OPERATOR, true, api_list_faults},
+    {"DELETE", "/v1/faults", RIGHT_OPERATOR, false, api_clear_faults},
+    {"DELETE", "/v1/faults/*", RIGHT_OPERATOR, false, api_clear_fault},
+    {"GET", "/v1/policy", RIGHT_OPERATOR, false, api_show_policy},
+    {"PUT", "/v1/policy", RIGHT_OPERATOR, false, api_put_policy},
+    {"POST", "/v1/pause", RIGHT_OPERATOR, false, api_pause},
+    {"POST", "/v1/resume", RIGHT_OPERATOR, false, api_resume},
+    {"POST", "/v1/reset", RIGHT_OPERATOR, false, api_reset},
+    {"GET", "/v1/events", RIGHT_OPERATOR, true, api_events},
+    {"GET", "/metrics", RIGHT_OPERATOR, true, api_metrics},
+    {"GET", "/healthz", RIGHT_OPEN, true, api_health},
+    {"GET", "/readyz", RIGHT_OPEN, true, api_ready},
+    {"GET", "/openapi.json", RIGHT_OPERATOR, true, api_openapi},
 };
 
 /* The segment under '*' goes to `name`. A longer one than any of ours matches nothing. */
@@ -81,6 +84,38 @@ static void answer_no_route(struct request *request)
     server_problem(request, 405, NULL, "this path takes %s", allowed);
 }
 
+/* False when 401 or 403 has been answered. */
+static bool is_granted(struct plane *plane, struct request *request, enum right right, const char *name)
+{
+    if (!plane->access)
+        return true;
+    const char *authorization = request_header(request, "Authorization");
+    switch (access_judge(plane->access, authorization, right, name)) {
+    case ACCESS_GRANTED:
+        return true;
+    case ACCESS_NAMELESS:
+        plane->counts.nameless++;
+        server_answer_header(request, "WWW-Authenticate", "Bearer realm=\"homeostat\"");
+        server_problem(request, 401, NULL,
+                       authorization ? "this token is not known here"
+                                     : "a token is needed: Authorization: Bearer TOKEN");
+        return false;
+    case ACCESS_FORBIDDEN:
+        break;
+    }
+    plane->counts.forbidden++;
+    server_problem(request, 403, NULL,
+                   right == RIGHT_OPERATOR    ? "this takes an operator's token"
+                   : right == RIGHT_ALL_NODES ? "this takes a token that is bound to no node"
+                                              : "this token is for another node");
+    return false;
+}
+
+bool api_speaks_for(struct plane *plane, struct request *request, const char *node)
+{
+    return is_granted(plane, request, RIGHT_OWN_NODE, node);
+}
+
 void api_handle(void *context, struct request *request)
 {
     struct plane *plane = context;
@@ -91,7 +126,8 @@ void api_handle(void *context, struct request *request)
         if (strcmp(route->method, request_method(request)) != 0 ||
             !path_matches(route->path, request_path(request), name))
             continue;
-        if (route->starting || api_can_act(plane, request))
+        if (is_granted(plane, request, route->right, name) &&
+            (route->starting || api_can_act(plane, request)))
             route->handler(plane, request, name);
         return;
     }
@@ -131,17 +167,23 @@ static bool is_json(const char *type)
            (type[sizeof(json) - 1] == '\0' || strchr("; \t", type[sizeof(json) - 1]));
 }
 
+bool api_is_json(struct request *request)
+{
+    bool good = is_json(request_header(request, "Content-Type"));
+    if (!good)
+        server_problem(request, 415, NULL,
+                       "the body must be JSON and say so; with curl: -H 'Content-Type: application/json'");
+    return good;
+}
+
 json_t *api_body(struct request *request, bool may_be_empty)
 {
     size_t length;
     const char *body = request_body(request, &length);
     if (length == 0 && may_be_empty)
         return json_object();
-    if (!is_json(request_header(request, "Content-Type"))) {
-        server_problem(request, 415, NULL,
-                       "the body must be JSON and say so; with curl: -H 'Content-Type: application/json'");
+    if (!api_is_json(request))
         return NULL;
-    }
     struct json_error error;
     json_t *document = json_parse(body, length, &error);
     if (!document)

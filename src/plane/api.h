@@ -6,13 +6,13 @@
 #include "plane/state.h"
 #include "wire/json.h"
 
-enum { API_NAME_SIZE = 128, REPORTS_MAX = 1000, ANSWER_WAIT_MS = 2000, PROMISE_WAIT_MS = 10000 };
+enum { API_NAME_SIZE = 128, ANSWER_WAIT_MS = 2000, PROMISE_WAIT_MS = 10000 };
 
 /* `name` is the variable segment of the path, "" if there is none. */
 typedef void api_handler(struct plane *plane, struct request *request, const char *name);
 
 /* nodes */
-api_handler api_put_node, api_delete_node, api_list_nodes, api_show_node, api_node_metrics;
+api_handler api_put_node, api_delete_node, api_maintain_node, api_end_maintenance, api_list_nodes, api_show_node, api_node_metrics;
 /* reports and commands */
 api_handler api_node_reports, api_fleet_reports, api_node_commands, api_command_outcome;
 /* incidents */
@@ -32,6 +32,7 @@ void api_refuse(struct request *request, const struct json_error *error);
 /* The parsed body, or NULL when it has been answered (415, 400). An empty body counts as {} if
  * `may_be_empty`. */
 json_t *api_body(struct request *request, bool may_be_empty);
+bool api_is_json(struct request *request); /* false when 415 has been answered */
 
 /* The enrolled node of that name, or NULL when 404 has been answered. */
 struct node *api_node(struct plane *plane, struct request *request, const char *name);
@@ -46,6 +47,9 @@ uint64_t api_id(struct request *request, const char *name, const char *what);
 /* A whole number of the query between bounds. False when 400 has been answered. */
 bool api_query_number(struct request *request, const char *name, uint64_t least, uint64_t most,
                       uint64_t otherwise, uint64_t *out);
+
+/* False when 401 or 403 has been answered: the token is for another node. */
+bool api_speaks_for(struct plane *plane, struct request *request, const char *node);
 
 /* Answers 503 unless the plane can act. */
 bool api_can_act(struct plane *plane, struct request *request);
@@ -64,6 +68,9 @@ bool api_rejected(struct plane *plane, struct request *request);
 
 /* "commands" and "faults" of an answer to a node, with what else `head` has ("\"accepted\":1," or ""). */
 void api_answer_node(struct plane *plane, struct request *request, struct node *node, const char *head);
+
+/* Until when the node is left alone because people are at work on it; null if it is not. */
+json_t *api_maintained_until(const struct plane *plane, const struct node *node);
 
 /* The core is told of a node that it has not heard of since this start. */
 void api_introduce(struct plane *plane, struct node *node);

@@ -133,7 +133,8 @@ void api_command_outcome(struct plane *plane, struct request *request, const cha
     struct ending ending;
     struct json_error error = {.sentence = ""};
     bool good = read_ending(document, &ending, &error);
-    struct node *node = good ? api_node(plane, request, ending.node) : NULL;
+    bool granted = good && api_speaks_for(plane, request, ending.node);
+    struct node *node = granted ? api_node(plane, request, ending.node) : NULL;
     if (!good)
         api_refuse(request, &error);
     struct order *order = node ? find_order(plane, request, node, id) : NULL;

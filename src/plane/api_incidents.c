@@ -80,17 +80,25 @@ static void word_is_kept(struct plane *plane, const struct waiter *waiter, enum 
         api_not_kept(plane, waiter->request);
 }
 
-/* `*remedy` from {"remedy":"..."}; REMEDY_NONE if it is not there. False when an answer has been given. */
-static bool read_remedy(struct request *request, enum json_need need, enum remedy *remedy)
+struct said {
+    enum remedy remedy; /* REMEDY_NONE if it is not there */
+    uint32_t plan;      /* 0 likewise */
+};
+
+/* {"remedy":"...","plan":2}. False when an answer has been given. */
+static bool read_said(struct request *request, enum json_need remedy_need, enum json_need plan_need,
+                      struct said *said)
 {
-    json_t *document = api_body(request, need == JSON_OPTIONAL);
+    bool may_be_empty = remedy_need == JSON_OPTIONAL && plan_need == JSON_OPTIONAL;
+    json_t *document = api_body(request, may_be_empty);
     if (!document)
         return false;
     struct json_error error = {.sentence = ""};
     struct json_reader reader = json_reader_over(document, &error);
     size_t count;
     const char *const *names = remedy_names(&count);
-    *remedy = (enum remedy)json_read_word(&reader, "remedy", need, names, count, REMEDY_NONE);
+    said->remedy = (enum remedy)json_read_word(&reader, "remedy", remedy_need, names, count, REMEDY_NONE);
+    said->plan = (uint32_t)json_read_integer(&reader, "plan", plan_need, 1, UINT32_MAX, 0);
     bool good = json_read_end(&reader);
     if (!good)
         api_refuse(request, &error);
@@ -126,12 +134,13 @@ static void operator_says(struct plane *plane, struct request *request, const ch
                           enum operator_word word)
 {
     uint64_t id = api_id(request, name, "incident");
-    enum remedy remedy = REMEDY_NONE;
-    if (!is_known(plane, request, id) || !read_remedy(request, JSON_OPTIONAL, &remedy))
+    struct said said;
+    enum json_need plan_need = word == OPERATOR_APPROVE ? JSON_REQUIRED : JSON_OPTIONAL;
+    if (!is_known(plane, request, id) || !read_said(request, JSON_OPTIONAL, plan_need, &said))
         return;
     struct event event = {.kind = EVENT_OPERATOR, .node = NO_INDEX};
-    event.of.operator_order =
-        (struct operator_order){.incident = id, .word = (uint8_t)word, .remedy = (uint8_t)remedy};
+    event.of.operator_order = (struct operator_order){
+        .incident = id, .plan = said.plan, .word = (uint8_t)word, .remedy = (uint8_t)said.remedy};
     say(plane, request, id, &event);
 }
 
@@ -148,11 +157,11 @@ void api_acknowledge(struct plane *plane, struct request *request, const char *n
 void api_propose(struct plane *plane, struct request *request, const char *name)
 {
     uint64_t id = api_id(request, name, "incident");
-    enum remedy remedy;
-    if (!is_known(plane, request, id) || !read_remedy(request, JSON_REQUIRED, &remedy))
+    struct said said;
+    if (!is_known(plane, request, id) || !read_said(request, JSON_REQUIRED, JSON_OPTIONAL, &said))
         return;
     struct event event = {.kind = EVENT_PROPOSAL, .node = NO_INDEX};
-    event.of.proposal = (struct proposal){.incident = id, .remedy = (uint8_t)remedy};
+    event.of.proposal = (struct proposal){.incident = id, .remedy = (uint8_t)said.remedy};
     say(plane, request, id, &event);
 }
 

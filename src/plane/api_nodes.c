@@ -94,10 +94,8 @@ static void rise_above(struct plane *plane, uint64_t epoch_seen)
 static bool greet(struct plane *plane, struct node *node, const struct greeting *greeting)
 {
     rise_above(plane, greeting->epoch_seen);
-    if (greeting->boot && greeting->boot != node->boot) {
-        node->boot = greeting->boot;
-        node->sequence = 0;
-    }
+    if (greeting->boot && greeting->boot != node->boot)
+        node_reboot(node, greeting->boot, plane->now);
     if (greeting->has_role)
         text_copy(node->role, sizeof(node->role), greeting->role);
     if (greeting->has_zone)
@@ -198,6 +196,7 @@ static json_t *shape_one(struct plane *plane, const struct node *node, uint64_t 
     json_object_set_new(object, "last_report_age_s",
                         node->seen_at == INSTANT_NONE ? json_null()
                                                       : json_of_seconds(plane->now - node->seen_at));
+    json_object_set_new(object, "maintained_until", api_maintained_until(plane, node));
     json_object_set_new(object, "samples", shape_samples(node));
     json_object_set_new(object, "incident", incident ? json_integer((json_int_t)incident) : json_null());
     return object;

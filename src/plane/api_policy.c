@@ -153,6 +153,17 @@ static void control_is_kept(struct plane *plane, const struct waiter *waiter, en
 
 static void fleet_word(struct plane *plane, struct request *request, enum operator_word word)
 {
+    json_t *document = api_body(request, true);
+    if (!document)
+        return;
+    struct json_error error = {.sentence = ""};
+    struct json_reader reader = json_reader_over(document, &error);
+    bool good = json_read_end(&reader); /* the word is in the path; whoever says more expects more than will happen */
+    json_decref(document);
+    if (!good) {
+        api_refuse(request, &error);
+        return;
+    }
     struct event event = {.kind = EVENT_OPERATOR, .node = NO_INDEX};
     event.of.operator_order = (struct operator_order){.word = (uint8_t)word, .remedy = REMEDY_NONE};
     plane_step(plane, &event);

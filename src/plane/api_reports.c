@@ -1,107 +1,17 @@
-/* Reports: the busiest requests by far. A body is read whole before anything of it counts, so that a batch is
- * taken or refused as one; then each report is a step of the core, in the order it was written. */
+/* Reports: the busiest requests by far. A body is read whole before anything of it counts (report_body.h);
+ * then each report is a step of the core, in the order it was written. */
 #include "plane/api.h"
 
 #include "base/check.h"
+#include "base/crash.h"
 #include "base/text.h"
+#include "plane/report_body.h"
 
-#include <float.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { TOLD_MAX = 16 }; /* faults that one report tells of */
-
-struct parsed {
-    const char *node; /* of a batch of many nodes; lives as long as the document */
-    struct report report;
-    struct fault_told told[TOLD_MAX];
-    uint32_t told_count;
-};
-
-/* --- reading ------------------------------------------------------------------------------------------- */
-
-static void read_samples(struct json_reader *reader, struct report *report)
-{
-    struct json_reader samples = json_read_object(reader, "samples", JSON_REQUIRED);
-    const char *name = json_next_member(&samples, NULL);
-    for (; name; name = json_next_member(&samples, name)) {
-        int metric = metric_of(name);
-        if (metric < 0) {
-            size_t count;
-            const char *const *names = metric_names(&count);
-            json_refuse_word(&samples, name, "metric", names, count);
-            break;
-        }
-        enum metric_unit unit = metric_infos[metric].unit;
-        double most = unit == UNIT_RATIO || unit == UNIT_FLAG ? 1 : 1e300;
-        report->value[metric] = json_read_number(&samples, name, JSON_REQUIRED, 0, most, 0);
-        report->present |= 1u << metric;
-    }
-    json_read_end(&samples);
-}
-
-static void read_told(struct json_reader *reader, struct fault_told *told)
-{
-    static const char *const states[] = {"active", "ended", "failed"};
-    static const char *const effects[] = {"waiting", "seen", "none"};
-    const char *metric;
-    told->id = (uint64_t)json_read_integer(reader, "id", JSON_REQUIRED, 1, INT64_MAX, 0);
-    told->state = FAULT_ACTIVE + json_read_word(reader, "state", JSON_REQUIRED, states, COUNT_OF(states), 0);
-    told->effect = json_read_word(reader, "effect", JSON_OPTIONAL, effects, COUNT_OF(effects), -1);
-    told->age_ns = json_read_seconds(reader, "age_s", JSON_OPTIONAL, 0, 1000 * HOUR, 0);
-    told->before = json_read_number(reader, "before", JSON_OPTIONAL, -1e300, 1e300, NAN);
-    told->after = json_read_number(reader, "after", JSON_OPTIONAL, -1e300, 1e300, NAN);
-    told->reason = json_read_string(reader, "reason", JSON_OPTIONAL, STORE_TEXT_MAX - 1);
-    metric = json_read_string(reader, "metric", JSON_OPTIONAL, STORE_WORD_MAX);
-    if (metric && metric_of(metric) < 0) {
-        size_t count;
-        const char *const *names = metric_names(&count);
-        json_refuse_word(reader, "metric", "metric", names, count);
-    }
-    json_read_end(reader);
-}
-
-static void read_report(struct json_reader *reader, struct parsed *parsed)
-{
-    parsed->report.boot = json_read_boot(reader, "boot", JSON_OPTIONAL);
-    parsed->report.sequence = (uint64_t)json_read_integer(reader, "sequence", JSON_OPTIONAL, 0, INT64_MAX, 0);
-    parsed->report.age_ns = json_read_seconds(reader, "age_s", JSON_OPTIONAL, 0, 1000 * HOUR, 0);
-    read_samples(reader, &parsed->report);
-    parsed->told_count = (uint32_t)json_read_array(reader, "faults", JSON_OPTIONAL, TOLD_MAX);
-    for (uint32_t i = 0; i < parsed->told_count; i++) {
-        struct json_reader told = json_read_element(reader, "faults", i);
-        read_told(&told, &parsed->told[i]);
-    }
-}
-
-/* One report, or {"reports":[...]}. NULL when something is wrong. The caller frees it. */
-static struct parsed *read_reports(json_t *document, bool many_nodes, size_t *count, struct json_error *error)
-{
-    struct json_reader reader = json_reader_over(document, error);
-    bool batch = many_nodes || json_is_present(&reader, "reports");
-    *count = batch ? json_read_array(&reader, "reports", JSON_REQUIRED, REPORTS_MAX) : 1;
-    struct parsed *parsed = calloc(*count + 1, sizeof(*parsed));
-    CHECK(parsed);
-    if (!batch)
-        read_report(&reader, &parsed[0]);
-    for (size_t i = 0; batch && i < *count; i++) {
-        struct json_reader element = json_read_element(&reader, "reports", i);
-        if (many_nodes) {
-            parsed[i].node = json_read_string(&element, "node", JSON_REQUIRED, NODE_NAME_SIZE - 1);
-            if (parsed[i].node && !text_is_name(parsed[i].node, NODE_NAME_SIZE - 1))
-                json_refuse(&element, "node", "not a name of a node");
-        }
-        read_report(&element, &parsed[i]);
-        if (!json_read_end(&element))
-            break;
-    }
-    if (json_read_end(&reader))
-        return parsed;
-    free(parsed);
-    return NULL;
-}
 
 /* --- taking -------------------------------------------------------------------------------------------- */
 
@@ -121,11 +31,11 @@ static void say_told(const struct fault_row *row, struct text *text)
     }
 }
 
-static void take_told(struct plane *plane, const struct node *node, const struct parsed *parsed)
+static void take_told(struct plane *plane, const struct node *node, const struct report_read *read)
 {
-    for (uint32_t i = 0; i < parsed->told_count; i++) {
-        struct fault_row *row = faults_find(&plane->faults, parsed->told[i].id);
-        if (!row || row->node != node->number || !fault_tell(row, &parsed->told[i], plane->now))
+    for (uint32_t i = 0; i < read->told_count; i++) {
+        struct fault_row *row = faults_find(&plane->faults, read->told[i].id);
+        if (!row || row->node != node->number || !fault_tell(row, &read->told[i], plane->now))
             continue; /* told again, or one that is over for us */
         char sentence[STORE_TEXT_MAX + 32];
         struct text text = text_over(sentence, sizeof(sentence));
@@ -141,10 +51,8 @@ static void note_report(struct plane *plane, struct node *node, const struct rep
     const struct recent_samples *newest = node_newest(node);
     if (!newest || sampled_at > newest->at)
         node_remember(node, sampled_at, report);
-    if (report->boot != 0 && report->boot != node->boot) {
-        node->boot = report->boot;
-        node->sequence = 0;
-    }
+    if (sampled_at > node->sampled_at)
+        node->sampled_at = sampled_at;
     if (report->sequence > node->sequence)
         node->sequence = report->sequence;
     node->seen_at = plane->now;
@@ -152,10 +60,31 @@ static void note_report(struct plane *plane, struct node *node, const struct rep
     node->changed = true;
 }
 
-/* False if it cannot be taken now: more waits for the disk than there is memory for. */
-static bool take(struct plane *plane, struct node *node, const struct parsed *parsed)
+/* What a boot that was replaced had put by is stored, and that is all. */
+static void take_news(struct plane *plane, struct node *node, const struct report_read *read)
 {
-    const struct report *report = &parsed->report;
+    const struct report *report = &read->report;
+    instant sampled_at = plane->now - report->age_ns;
+    if (node_is_past(node, report->boot, sampled_at)) {
+        plane->counts.old_reports++;
+        return;
+    }
+    bool new_boot = report->boot != 0 && report->boot != node->boot;
+    if (new_boot)
+        node_reboot(node, report->boot, sampled_at);
+    if (node->seen_at == INSTANT_NONE || new_boot)
+        record_node(plane, node); /* its name and number must be durable no later than its samples */
+    note_report(plane, node, report);
+    if (read->told_count > 0)
+        take_told(plane, node, read);
+    struct event event = {.kind = EVENT_REPORT, .node = node->number, .of.report = *report};
+    plane_step(plane, &event);
+}
+
+/* False if it cannot be taken now: more waits for the disk than there is memory for. */
+static bool take(struct plane *plane, struct node *node, const struct report_read *read)
+{
+    const struct report *report = &read->report;
     struct samples_row row = {.node = node->number,
                               .at = plane->now - report->age_ns,
                               .boot = report->boot,
@@ -167,18 +96,32 @@ static bool take(struct plane *plane, struct node *node, const struct parsed *pa
     plane_rows_put(plane, false);
     if (!node->told)
         api_introduce(plane, node);
-    bool new_boot = report->boot != 0 && report->boot != node->boot;
-    if (node->seen_at == INSTANT_NONE || new_boot)
-        record_node(plane, node); /* its name and number must be durable no later than its samples */
-    if (report->boot != 0 || node->boot == 0)
-        node_handed(node, report->boot, report->sequence, plane->commits.batch, plane->commits.durable);
-    note_report(plane, node, report);
-    if (parsed->told_count > 0)
-        take_told(plane, node, parsed);
-    struct event event = {.kind = EVENT_REPORT, .node = node->number, .of.report = *report};
-    plane_step(plane, &event);
+    if (report->boot != 0 && report->sequence != 0)
+        node_taken(node, report->boot, report->sequence, report->sequence, plane->commits.batch,
+                   plane->commits.durable);
+    take_news(plane, node, read);
     plane->counts.reports++;
     return true;
+}
+
+/* A gap is a word about reports that will never come: with it, they count as accepted. */
+static bool take_gap(struct plane *plane, struct node *node, const struct gap_told *told)
+{
+    struct loss loss = {.boot = told->boot, .first = told->first, .last = told->last};
+    if (!plane_can_act(plane))
+        return false;
+    if (node->seen_at == INSTANT_NONE)
+        record_node(plane, node);
+    node_taken(node, told->boot, told->first, told->last, plane->commits.batch, plane->commits.durable);
+    uint64_t news = node_note_loss(node, &loss);
+    struct gap_row row = {.node = node->number,
+                          .reason = (uint8_t)told->reason,
+                          .boot = loss.boot,
+                          .first = loss.first,
+                          .last = loss.last,
+                          .at = plane->now};
+    record_gap(plane, node, &row, news);
+    return plane_can_act(plane);
 }
 
 /* --- answering ----------------------------------------------------------------------------------------- */
@@ -232,52 +175,80 @@ void api_answer_node(struct plane *plane, struct request *request, struct node *
 {
     char body[64 * 1024];
     struct text text = text_over(body, sizeof(body));
-    text_addf(&text, "{%s\"commands\":[", head);
+    text_add(&text, "{");
+    text_add(&text, head);
+    text_add(&text, "\"commands\":[");
     add_orders(plane, node, &text);
     text_add(&text, "],\"faults\":[");
     add_faults(plane, node, &text);
     text_add(&text, "]}");
     CHECK(!text.cut); /* ORDERS_MAX commands with bounded reasons, and one fault of a kind */
     server_answer(request, 200, NULL, body, text.length);
+    if (crash_is_armed(CRASH_AFTER_SEND) && node_has_orders(node, plane->now))
+        watch_after(plane->sent, MILLISECOND); /* the server has its turn before */
 }
 
-static void answer_reports(struct plane *plane, struct request *request, struct node *node, uint32_t accepted)
+/* printf would cost more than reading and deciding the report. */
+static void add_number(struct text *text, uint64_t number)
 {
-    char head[160], boot[17];
-    struct text text = text_over(head, sizeof(head));
-    text_addf(&text, "\"accepted\":%u,\"stored_through\":", accepted);
-    node_settle(node, plane->commits.durable);
-    if (node->boot) {
-        json_boot_text(boot, node->boot);
-        uint64_t sequence = node->stored_boot == node->boot ? node->stored_sequence : 0;
-        text_addf(&text, "{\"boot\":\"%s\",\"sequence\":%" PRIu64 "},", boot, sequence);
-    } else {
-        text_add(&text, "null,");
+    char digits[21];
+    char *first = digits + sizeof(digits) - 1;
+    *first = '\0';
+    do
+        *--first = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    text_add(text, first);
+}
+
+/* Of the boot of the last report. */
+static void add_stored_through(const struct plane *plane, struct node *node, uint64_t boot, struct text *text)
+{
+    char digits[17];
+    if (boot == 0) {
+        text_add(text, "null,");
+        return;
     }
-    api_answer_node(plane, request, node, head);
+    json_boot_text(digits, boot);
+    text_add(text, "{\"boot\":\"");
+    text_add(text, digits);
+    text_add(text, "\",\"sequence\":");
+    add_number(text, node_through(node, boot, plane->commits.durable));
+    text_add(text, "},");
+}
+
+static void answer_reports(struct plane *plane, const struct waiter *waiter)
+{
+    struct node *node = roster_node(&plane->roster, waiter->node);
+    char head[160];
+    struct text text = text_over(head, sizeof(head));
+    text_add(&text, "\"accepted\":");
+    add_number(&text, waiter->accepted);
+    text_add(&text, ",\"epoch\":");
+    add_number(&text, core_control(plane->core)->epoch);
+    text_add(&text, ",\"stored_through\":");
+    add_stored_through(plane, node, waiter->id, &text);
+    api_answer_node(plane, waiter->request, node, head);
 }
 
 static void reports_are_kept(struct plane *plane, const struct waiter *waiter, enum wait_end end)
 {
-    struct node *node = roster_node(&plane->roster, waiter->node);
     if (end == WAIT_FAILED)
         api_not_kept(plane, waiter->request);
     else /* late: what was decided comes with the next answer */
-        answer_reports(plane, waiter->request, node, waiter->accepted);
+        answer_reports(plane, waiter);
 }
 
-static struct parsed *parse(struct request *request, bool many_nodes, size_t *count, json_t **document)
+static bool read_body(struct request *request, bool many_nodes, struct report_body *body)
 {
-    *document = api_body(request, false);
-    if (!*document)
-        return NULL;
+    size_t length;
+    const char *bytes = request_body(request, &length);
     struct json_error error = {.sentence = ""};
-    struct parsed *parsed = read_reports(*document, many_nodes, count, &error);
-    if (!parsed) {
-        api_refuse(request, &error);
-        json_decref(*document);
-    }
-    return parsed;
+    if (!api_is_json(request))
+        return false;
+    if (report_body_read(body, bytes, length, many_nodes, &error))
+        return true;
+    api_refuse(request, &error);
+    return false;
 }
 
 static struct node *enrol(struct plane *plane, struct request *request, const char *name)
@@ -295,24 +266,40 @@ static void answer_busy(struct request *request, size_t taken)
                    "the disk is behind; %zu reports of this body were taken, send them again", taken);
 }
 
+/* How many of the reports were taken; all, unless the disk is behind. */
+static size_t take_all(struct plane *plane, struct node *node, const struct report_body *body, bool *busy)
+{
+    size_t taken = 0;
+    for (size_t i = 0; i < body->gaps_count && !*busy; i++)
+        *busy = !take_gap(plane, node, &body->gaps[i]);
+    while (!*busy && taken < body->count) {
+        *busy = !take(plane, node, &body->list[taken]);
+        taken += !*busy;
+    }
+    return taken;
+}
+
+static uint64_t last_boot(const struct report_body *body)
+{
+    return body->count > 0        ? body->list[body->count - 1].report.boot
+           : body->gaps_count > 0 ? body->gaps[body->gaps_count - 1].boot
+                                  : 0;
+}
+
 void api_node_reports(struct plane *plane, struct request *request, const char *name)
 {
-    if (!api_name_is_legal(request, name))
-        return;
-    json_t *document;
-    size_t count, taken = 0;
-    struct parsed *parsed = parse(request, false, &count, &document);
-    if (!parsed)
+    struct report_body body;
+    if (!api_name_is_legal(request, name) || !read_body(request, false, &body))
         return;
     struct node *node = enrol(plane, request, name);
-    while (node && taken < count && take(plane, node, &parsed[taken]))
-        taken++;
-    free(parsed);
-    json_decref(document);
+    bool busy = false;
+    size_t taken = node ? take_all(plane, node, &body, &busy) : 0;
+    uint64_t boot = last_boot(&body);
+    report_body_free(&body);
     if (!node)
         return;
     plane_run_deadlines(plane);
-    if (taken < count) {
+    if (busy) {
         answer_busy(request, taken);
         return;
     }
@@ -321,35 +308,35 @@ void api_node_reports(struct plane *plane, struct request *request, const char *
                             .ticket = node->ticket,
                             .by = plane->now + ANSWER_WAIT_MS * MILLISECOND,
                             .node = node->number,
-                            .accepted = (uint32_t)count};
+                            .accepted = (uint32_t)taken,
+                            .id = boot};
     if (node->ticket > plane->commits.durable)
         wait_add(plane, &waiter);
     else
-        answer_reports(plane, request, node, (uint32_t)count);
+        answer_reports(plane, &waiter);
 }
 
 void api_fleet_reports(struct plane *plane, struct request *request, const char *name)
 {
     (void)name;
-    json_t *document;
-    size_t count, taken = 0;
-    struct parsed *parsed = parse(request, true, &count, &document);
-    if (!parsed)
+    struct report_body body;
+    if (!read_body(request, true, &body))
         return;
     struct node *node = NULL;
-    for (; taken < count; taken++) {
-        node = enrol(plane, request, parsed[taken].node);
-        if (!node || !take(plane, node, &parsed[taken]))
+    size_t taken = 0;
+    for (; taken < body.count; taken++) {
+        node = enrol(plane, request, body.list[taken].node);
+        if (!node || !take(plane, node, &body.list[taken]))
             break;
     }
-    free(parsed);
-    json_decref(document);
+    bool all = taken == body.count;
+    report_body_free(&body);
     plane_run_deadlines(plane);
-    if (taken < count && node) {
+    if (!all && node) {
         answer_busy(request, taken);
-    } else if (taken == count) {
-        char body[64];
-        int length = snprintf(body, sizeof(body), "{\"accepted\":%zu}", taken);
-        server_answer(request, 200, NULL, body, (size_t)length);
+    } else if (all) {
+        char text[64];
+        int length = snprintf(text, sizeof(text), "{\"accepted\":%zu}", taken);
+        server_answer(request, 200, NULL, text, (size_t)length);
     }
 }

@@ -55,6 +55,7 @@ void commits_submit(struct commits *commits, instant now)
         (struct batch){.ticket = commits->batch, .gate_ticket = commits->gate_ticket, .submitted_at = now};
     store_submit(commits->writer, commits->batch, commits->urgent);
     commits->batch++;
+    commits->rows = 0;
     commits->gate_ticket = 0;
     commits->dirty = commits->urgent = false;
 }
@@ -100,6 +101,7 @@ void commits_forget(struct commits *commits)
     pthread_mutex_unlock(&commits->lock);
     commits->head = commits->tail;
     commits->durable = commits->batch - 1;
+    commits->rows = 0;
     commits->gate_ticket = 0;
     commits->dirty = commits->urgent = false;
 }

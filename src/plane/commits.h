@@ -16,12 +16,14 @@
 
 enum {
     BATCHES_MAX = 1024,
-    LATENCY_BOUNDS = 12
-}; /* batches under way; beyond that rows gather in the next one */
+    LATENCY_BOUNDS = 12,
+    FULL_ROWS = 2048 /* so many rows that nobody waits for are handed over without waiting for the pulse */
+};                   /* batches under way; beyond that rows gather in the next one */
 
 struct commits {
     struct store_writer *writer;
     uint64_t batch;       /* ticket of the batch being filled; 1 is the first */
+    uint32_t rows;        /* in it */
     bool dirty, urgent;   /* rows are in it; somebody waits for it */
     uint64_t gate_ticket; /* newest one in it, 0: none */
     struct batch {

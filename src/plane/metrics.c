@@ -67,6 +67,8 @@ static void write_nodes(FILE *out, const struct plane *plane)
 static void write_reports(FILE *out, const struct counts *counts)
 {
     counter(out, "reports_total", "Reports taken.", counts->reports);
+    counter(out, "reports_lost_total", "Reports that node agents had to give up, as they told.",
+            counts->lost_reports);
     head(out, "reports_not_evaluated_total", "counter", "Reports stored but not decided on, by reason.");
     fprintf(out, "homeostat_reports_not_evaluated_total{reason=\"old\"} %" PRIu64 "\n", counts->old_reports);
     fprintf(out, "homeostat_reports_not_evaluated_total{reason=\"late\"} %" PRIu64 "\n",
@@ -131,6 +133,9 @@ static void write_http(FILE *out, const struct plane *plane)
             http.deadlines);
     counter(out, "http_dropped_streams_total", "Event streams dropped because their reader was too slow.",
             http.dropped_streams);
+    counter(out, "http_evicted_total", "Connections closed to make room for others.", http.evicted);
+    counter(out, "http_unauthorized_total", "Requests without a known token.", plane->counts.nameless);
+    counter(out, "http_forbidden_total", "Requests whose token is not for that.", plane->counts.forbidden);
     gauge(out, "http_connections", "Open connections.", http.connections);
     gauge(out, "http_streams", "Open event streams.", http.streams);
     gauge(out, "http_waiting", "Requests whose answer waits for a commit or a command.", plane->waiter_count);

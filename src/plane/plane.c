@@ -1,6 +1,7 @@
 #include "plane/state.h"
 
 #include "base/check.h"
+#include "base/crash.h"
 #include "base/text.h"
 
 #include <arpa/inet.h>
@@ -8,11 +9,14 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static const duration probe_every_ns = SECOND; /* while degraded */
 static const duration ping_every_ns = 15 * SECOND;
 static const duration gap_wait_ns = 250 * MILLISECOND;
+static const duration stall_ns = 3 * PULSE_MS * MILLISECOND;
+static const duration stall_wait_ns = PULSE_MS * MILLISECOND;
 
 /* --- time ---------------------------------------------------------------------------------------------- */
 
@@ -37,6 +41,9 @@ void plane_turn(struct plane *plane)
     instant now = clock_now(&plane->clock);
     if (now > plane->now)
         plane->now = now;
+    /* A stall too short to be told of: what waits in the sockets is heard before anybody is called silent. */
+    if (plane->now - plane->clock.pulse_at > stall_ns)
+        plane->deadlines_from = plane->now + stall_wait_ns;
     duration away_ns = clock_pulse(&plane->clock, plane->now, PULSE_MS * MILLISECOND);
     if (away_ns > 0)
         take_gap(plane, away_ns);
@@ -46,11 +53,12 @@ void plane_turn(struct plane *plane)
 
 void plane_rows_put(struct plane *plane, bool urgent)
 {
-    plane->commits.dirty = true;
-    if (urgent && !plane->commits.urgent) {
-        plane->commits.urgent = true;
+    struct commits *commits = &plane->commits;
+    bool full = ++commits->rows == FULL_ROWS;
+    commits->dirty = true;
+    if (full || (urgent && !commits->urgent))
         watch_soon(plane->flush);
-    }
+    commits->urgent |= urgent;
 }
 
 void plane_step(struct plane *plane, struct event *event)
@@ -133,7 +141,7 @@ void plane_fail(struct plane *plane, const char *why)
     events_discard(&plane->events);
     for (uint32_t i = 0; i < plane->roster.count; i++) {
         struct node *node = plane->roster.nodes[i];
-        node_unhand(node);
+        node_forget_taken(node);
         node->changed = true;
         node->ticket = 0;
     }
@@ -203,6 +211,13 @@ static void on_flush(void *context)
     submit(context);
 }
 
+/* An answer with commands has left, see api_answer_node(). */
+static void on_sent(void *context)
+{
+    (void)context;
+    crash_here(CRASH_AFTER_SEND);
+}
+
 static void on_due(void *context)
 {
     struct plane *plane = context;
@@ -224,7 +239,7 @@ static void sweep(struct plane *plane)
     for (uint32_t i = 0; i < some && plane->roster.count > 0; i++) {
         plane->sweep = (plane->sweep + 1) % plane->roster.count;
         struct node *node = plane->roster.nodes[plane->sweep];
-        node_settle(node, plane->commits.durable);
+        node_through(node, node->boot, plane->commits.durable); /* for its row */
         if (node->changed)
             record_node(plane, node);
     }
@@ -264,6 +279,57 @@ static bool is_loopback(const char *address)
     return inet_pton(AF_INET6, address, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
+/* Also of a descriptor that listens already. */
+static bool stays_on_loopback(const struct plane_options *options)
+{
+    char address[INET6_ADDRSTRLEN] = "127.0.0.1";
+    struct sockaddr_storage bound = {0};
+    socklen_t size = sizeof(bound);
+    if (options->listen_fd < 0)
+        return is_loopback(options->address ? options->address : address);
+    if (getsockname(options->listen_fd, (struct sockaddr *)&bound, &size) != 0)
+        return false;
+    const void *bytes = bound.ss_family == AF_INET6
+                            ? (const void *)&((const struct sockaddr_in6 *)(const void *)&bound)->sin6_addr
+                            : (const void *)&((const struct sockaddr_in *)(const void *)&bound)->sin_addr;
+    return inet_ntop(bound.ss_family, bytes, address, sizeof(address)) && is_loopback(address);
+}
+
+static bool take_tokens(struct plane *plane, const struct plane_options *options, char *error,
+                        size_t error_size)
+{
+    if (!options->token_file) {
+        if (stays_on_loopback(options))
+            return true;
+        snprintf(error, error_size,
+                 "%s can be reached from other machines, so tokens are needed; mend: --token-file FILE, with a line "
+                 "'operator TOKEN' and one 'node TOKEN'",
+                 options->address && options->listen_fd < 0 ? options->address : "this address");
+        return false;
+    }
+    plane->access = access_load(options->token_file, error, error_size);
+    plane->token_file = strdup(options->token_file);
+    CHECK(plane->token_file);
+    return plane->access != NULL;
+}
+
+void plane_reload_tokens(struct plane *plane)
+{
+    char error[TROUBLE_SIZE], line[TROUBLE_SIZE + 64];
+    if (!plane->token_file)
+        return;
+    struct access *fresh = access_load(plane->token_file, error, sizeof(error));
+    struct text text = text_over(line, sizeof(line));
+    if (fresh) {
+        access_free(&plane->access);
+        plane->access = fresh;
+        text_add(&text, "CONTROL   the tokens were read again");
+    } else {
+        text_addf(&text, "CONTROL   the old tokens stay: %s", error);
+    }
+    record_log(plane, line);
+}
+
 static bool open_log(struct plane *plane, const char *path, char *error, size_t error_size)
 {
     plane->log = path ? NULL : stderr;
@@ -284,6 +350,7 @@ static bool listen_for(struct plane *plane, const struct plane_options *options,
                                     .port = options->port,
                                     .listen_fd = options->listen_fd,
                                     .connections = CONNECTIONS_MAX,
+                                    .connections_per_address = options->connections_per_address,
                                     .streams = WATCHERS_MAX,
                                     .stream_bytes_limit = STREAM_WAITING_BYTES};
     if (options->listen_fd >= 0)
@@ -299,6 +366,7 @@ static void watch_all(struct plane *plane)
     plane->pulse = watch_timer(plane->base, on_pulse, plane);
     plane->due = watch_timer(plane->base, on_due, plane);
     plane->flush = watch_timer(plane->base, on_flush, plane);
+    plane->sent = watch_timer(plane->base, on_sent, plane);
     watch_after(plane->pulse, PULSE_MS * MILLISECOND);
 }
 
@@ -320,12 +388,7 @@ static bool take_memory(struct plane *plane, char *error, size_t error_size)
 
 static bool open_all(struct plane *plane, const struct plane_options *options, char *error, size_t error_size)
 {
-    if (options->listen_fd < 0 && options->address && !is_loopback(options->address)) {
-        snprintf(error, error_size,
-                 "%s is not an address of the loopback; the API has no tokens yet, so it only listens on "
-                 "127.0.0.1 "
-                 "or ::1",
-                 options->address);
+    if (!take_tokens(plane, options, error, error_size)) {
         errno = EPERM;
         return false;
     }
@@ -392,6 +455,7 @@ void plane_free(struct plane **owner)
     watch_free(&plane->pulse);
     watch_free(&plane->due);
     watch_free(&plane->flush);
+    watch_free(&plane->sent);
     if (plane->commits.writer)
         store_writer_close(&plane->commits.writer);
     if (plane->reader)
@@ -401,6 +465,8 @@ void plane_free(struct plane **owner)
     events_fini(&plane->events);
     roster_fini(&plane->roster);
     free(plane->waiters);
+    access_free(&plane->access);
+    free(plane->token_file);
     free(plane->policy_text);
     free(plane->first_policy);
     free(plane->gate);

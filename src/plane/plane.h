@@ -18,9 +18,11 @@ struct plane;
 enum { PLANE_NODE_CAPACITY = 16384, PLANE_INCIDENT_CAPACITY = 4096 };
 
 struct plane_options {
-    const char *address;     /* numeric and of the loopback; NULL: 127.0.0.1 */
+    const char *address;     /* numeric; NULL: 127.0.0.1. Beyond the loopback only with tokens */
     int port;                /* 0: the kernel chooses, see plane_port() */
     int listen_fd;           /* >= 0: already listening, then address and port are not used; else -1 */
+    const char *token_file;  /* see access.h; NULL: whoever reaches the loopback may do everything */
+    int connections_per_address; /* of one client, 0: 64 and no limit for the loopback */
     const char *database;    /* path of the SQLite file, made if need be */
     const char *policy_path; /* NULL: the newest policy of the database, else the default */
     const char *policy_text; /* the default's text when neither gives one; NULL: the one that is built in */
@@ -30,7 +32,8 @@ struct plane_options {
 
 /* Starts on `base`: opens the database, listens, and begins to answer as soon as its epoch is durable (until
  * then requests get 503). NULL with a sentence in `error` and errno: EADDRINUSE (port taken), EWOULDBLOCK
- * (another control plane has the database), EPERM (not a loopback address), EINVAL (the policy file has
+ * (another control plane has the database), EPERM (beyond the
+ * loopback without tokens, or tokens that cannot be used), EINVAL (the policy file has
  * errors), or what the world said. Copies what it needs of `options`. */
 struct plane *plane_new(struct event_base *base, const struct plane_options *options, char *error,
                         size_t error_size);
@@ -39,6 +42,9 @@ struct plane *plane_new(struct event_base *base, const struct plane_options *opt
 void plane_free(struct plane **plane);
 
 int plane_port(const struct plane *plane);
+
+/* Reads the token file again. When it cannot be used the old tokens stay, and the log says why. */
+void plane_reload_tokens(struct plane *plane);
 
 /* The `serve` subcommand: runs until SIGTERM or SIGINT. Returns the exit code: 0, 1 (the policy has errors),
  * 2 (usage), or 3 (the environment failed, with a sentence on stderr). */

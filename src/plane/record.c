@@ -2,9 +2,11 @@
 #include "plane/state.h"
 
 #include "base/check.h"
+#include "base/crash.h"
 #include "base/text.h"
 #include "core/trace.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -101,6 +103,8 @@ static void record_command(struct plane *plane, const struct effect *effect, con
     CHECK(node);
     struct order *order = node_find_order(node, command->id);
     bool is_new = effect->kind == EFFECT_ACT;
+    if (is_new)
+        crash_here(CRASH_BEFORE_INTENT);
     if (is_new || !order) {
         order = node_order(node, command);
         record_order_reason(plane, order);
@@ -162,6 +166,12 @@ static void record_notify(struct plane *plane, const struct effect *effect, cons
                                .text = sentence});
 }
 
+static void record_target(struct plane *plane, const struct effect *effect)
+{
+    struct target_row row = {.node = effect->node, .target = effect->of.target};
+    put(plane, store_put_target(plane->commits.writer, &row), true);
+}
+
 static void record_reject(struct plane *plane, const struct effect *effect)
 {
     plane->counts.old_reports += effect->reject == REJECT_OLD_REPORT;
@@ -195,6 +205,9 @@ static void record_one(struct plane *plane, const struct effect *effect)
     case EFFECT_CONTROL: /* its row goes along with every batch */
         tell(plane, &(struct told){.name = "control", .at = effect->at, .step = "CONTROL", .text = sentence});
         break;
+    case EFFECT_TARGET:
+        record_target(plane, effect);
+        break;
     case EFFECT_ASK:
     case EFFECT_NOTIFY:
         record_notify(plane, effect, sentence);
@@ -219,6 +232,7 @@ void record_effects(struct plane *plane)
 void record_release(struct plane *plane, const struct effect *effect)
 {
     if (effect->kind == EFFECT_ACT) {
+        crash_here(CRASH_AFTER_INTENT);
         struct order *order =
             node_find_order(roster_node(&plane->roster, effect->node), effect->of.command.id);
         if (order)
@@ -262,6 +276,26 @@ void record_fault(struct plane *plane, const struct fault_row *row, const char *
 void record_notice(struct plane *plane, const char *step, const char *text)
 {
     tell(plane, &(struct told){.name = "notice", .at = plane->now, .step = step, .text = text});
+}
+
+/* `news`: how many of its reports nobody knew to be lost. */
+void record_gap(struct plane *plane, const struct node *node, const struct gap_row *row, uint64_t news)
+{
+    put(plane, store_put_gap(plane->commits.writer, row), false);
+    if (news == 0)
+        return;
+    plane->counts.lost_reports += news;
+    char sentence[160];
+    struct text text = text_over(sentence, sizeof(sentence));
+    text_addf(&text, "%" PRIu64 " %s lost for good, numbers %" PRIu64 " to %" PRIu64 ": %s", news,
+              news == 1 ? "report is" : "reports are", row->first, row->last,
+              row->reason == GAP_SPOOL_FULL ? "the node agent's spool was full" : "its spool was damaged");
+    tell(plane, &(struct told){.name = "notice",
+                               .at = plane->now,
+                               .step = "GAP",
+                               .node = node->name,
+                               .state = gap_reason_name(row->reason),
+                               .text = sentence});
 }
 
 void record_health(struct plane *plane, struct node *node)

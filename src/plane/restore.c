@@ -294,7 +294,18 @@ static bool restore_incidents(struct plane *plane)
     return read;
 }
 
-/* A command of the past counts for attempts and cooldown; one that is still waited for is offered again. */
+static bool restore_target(void *context, const struct target_row *row)
+{
+    struct plane *plane = context;
+    struct event event = {.kind = EVENT_RESTORE, .node = row->node};
+    event.of.restore = (struct restore){.kind = RESTORE_TARGET, .what.target = row->target};
+    if (row->node < plane->roster.count)
+        plane_step(plane, &event);
+    return true;
+}
+
+/* A command of the past counts for attempts, cooldown and rates; one that is still waited for is offered
+ * again. */
 static bool restore_command(void *context, const struct command_row *row)
 {
     struct plane *plane = context;
@@ -304,8 +315,13 @@ static bool restore_command(void *context, const struct command_row *row)
     bool not_begun = outcome_never_began((enum outcome)command->outcome);
     struct event event = {.kind = EVENT_RESTORE, .node = command->node};
     event.of.restore.kind = RESTORE_ACTION;
-    event.of.restore.what.action = (struct restored_action){
-        .acted_at = command->ordered_at, .ended_at = not_begun ? INSTANT_NONE : command->ended_at};
+    event.of.restore.what.action =
+        (struct restored_action){.acted_at = command->ordered_at,
+                                 .ended_at = not_begun ? INSTANT_NONE : command->ended_at,
+                                 .rule = command->rule,
+                                 .meaning = command->meaning,
+                                 .remedy = command->remedy,
+                                 .by_person = command->by_person};
     if (!not_begun && command->ended_at == INSTANT_NONE)
         event.of.restore.what.action.ended_at = command->ordered_at;
     plane_step(plane, &event);
@@ -324,8 +340,8 @@ static bool restore_commands(struct plane *plane)
         free(plane->roster.nodes[i]->orders);
         plane->roster.nodes[i]->orders = NULL;
     }
-    instant since = plane->now - core_policy(plane->core)->guards.attempts_within_ns;
-    return store_commands(plane->reader, 0, -1, since, restore_command, plane) >= 0;
+    /* As far back as any policy may count: a later one may count further than the present one. */
+    return store_commands(plane->reader, 0, -1, plane->now - SPAN_MAX_NS, restore_command, plane) >= 0;
 }
 
 static bool keep_fault(void *context, const struct fault_row *row)
@@ -364,6 +380,7 @@ bool restore_rebuild(struct plane *plane, char *error, size_t error_size)
     bool read = restore_policy(plane) && restore_control(plane);
     if (read)
         restore_nodes(plane);
+    read = read && store_targets(plane->reader, restore_target, plane) >= 0;
     read = read && restore_incidents(plane) && restore_commands(plane) && restore_faults(plane);
     if (!read)
         return no_reading(plane, error, error_size);

@@ -21,6 +21,7 @@ void roster_init(struct roster *roster, uint32_t capacity)
 void roster_fini(struct roster *roster)
 {
     for (uint32_t i = 0; i < roster->count; i++) {
+        free(roster->nodes[i]->losses);
         free(roster->nodes[i]->recent);
         free(roster->nodes[i]->orders);
         free(roster->nodes[i]);
@@ -73,7 +74,7 @@ struct node *roster_enrol(struct roster *roster, const char *name)
         return NULL;
     CHECK(text_copy(node->name, sizeof(node->name), name));
     node->number = roster->count;
-    node->seen_at = INSTANT_NONE;
+    node->seen_at = node->sampled_at = INSTANT_NONE;
     node->changed = true;
     roster->nodes[roster->count++] = node;
     *slot = roster->count;
@@ -94,7 +95,7 @@ void roster_row(const struct roster *roster, const struct node *node, struct nod
     *row = (struct node_row){.calls_count = node->calls_count,
                              .number = node->number,
                              .boot = node->boot,
-                             .sequence = node->boot == node->stored_boot ? node->stored_sequence : 0,
+                             .sequence = node->stored_sequence,
                              .interval_ns = node->interval_ns,
                              .seen_at = node->seen_at,
                              .gone = node->gone};
@@ -117,10 +118,9 @@ struct node *roster_restore(struct roster *roster, const struct node_row *row)
     text_copy(node->zone, sizeof(node->zone), row->zone);
     text_copy(node->address, sizeof(node->address), row->address);
     node->boot = row->boot;
-    node->stored_boot = row->boot;
     node->sequence = node->stored_sequence = row->sequence;
     node->interval_ns = row->interval_ns;
-    node->seen_at = row->seen_at;
+    node->seen_at = node->sampled_at = row->seen_at;
     node->gone = row->gone;
     node->changed = false;
     return node;
@@ -152,36 +152,86 @@ const struct recent_samples *node_newest(const struct node *node)
     return &node->recent->ring[(node->recent->count - 1) % RECENT_MAX];
 }
 
-void node_settle(struct node *node, uint64_t durable)
+/* --- what was taken, and what is durable -------------------------------------------------------------- */
+
+/* The ledger of a boot. The one that is not of the present boot gives way to a new one. */
+static struct ledger *ledger_of(struct node *node, uint64_t boot, uint64_t ticket)
 {
+    struct ledger *spare = NULL;
     for (int i = 0; i < 2; i++) {
-        struct handed *handed = &node->handed[i];
-        if (handed->ticket && handed->ticket <= durable) {
-            if (handed->boot != node->stored_boot || handed->sequence > node->stored_sequence) {
-                node->stored_boot = handed->boot;
-                node->stored_sequence = handed->sequence;
-            }
-            handed->ticket = 0;
-        }
+        if (node->ledgers[i].boot == boot)
+            return &node->ledgers[i];
+        if (!spare || node->ledgers[i].boot == 0 || spare->boot == node->boot)
+            spare = &node->ledgers[i];
     }
-    if (!node->handed[0].ticket && node->handed[1].ticket) {
-        node->handed[0] = node->handed[1];
-        node->handed[1].ticket = 0;
-    }
+    ledger_begin(spare, boot, ticket);
+    return spare;
 }
 
-/* Two are enough: the older one is kept until it is durable, the newer one covers all that came after it. */
-void node_handed(struct node *node, uint64_t boot, uint64_t sequence, uint64_t ticket, uint64_t durable)
+void node_taken(struct node *node, uint64_t boot, uint64_t first, uint64_t last, uint64_t ticket,
+                uint64_t durable)
 {
-    node_settle(node, durable);
-    node->handed[node->handed[0].ticket ? 1 : 0] =
-        (struct handed){.boot = boot, .sequence = sequence, .ticket = ticket};
+    CHECK(boot != 0);
+    ledger_take(ledger_of(node, boot, ticket), first, last, ticket, durable);
 }
 
-void node_unhand(struct node *node)
+uint64_t node_through(struct node *node, uint64_t boot, uint64_t durable)
 {
-    node->handed[0].ticket = node->handed[1].ticket = 0;
+    for (int i = 0; boot != 0 && i < 2; i++) {
+        if (node->ledgers[i].boot != boot)
+            continue;
+        uint64_t through = ledger_through(&node->ledgers[i], durable);
+        if (boot == node->boot && through > node->stored_sequence)
+            node->stored_sequence = through;
+        return through;
+    }
+    return 0;
 }
+
+void node_forget_taken(struct node *node)
+{
+    memset(node->ledgers, 0, sizeof(node->ledgers));
+}
+
+void node_reboot(struct node *node, uint64_t boot, instant at)
+{
+    node->boot = boot;
+    node->sequence = node->stored_sequence = 0;
+    node->sampled_at = at;
+}
+
+bool node_is_past(const struct node *node, uint64_t boot, instant sampled_at)
+{
+    return boot != 0 && node->boot != 0 && boot != node->boot && node->sampled_at != INSTANT_NONE &&
+           sampled_at <= node->sampled_at;
+}
+
+static struct loss *find_loss(struct losses *losses, const struct loss *loss)
+{
+    for (uint32_t i = 0; i < LOSSES_MAX && i < losses->count; i++)
+        if (losses->ring[i].boot == loss->boot && losses->ring[i].first == loss->first)
+            return &losses->ring[i];
+    return NULL;
+}
+
+uint64_t node_note_loss(struct node *node, struct loss *loss)
+{
+    if (!node->losses)
+        node->losses = calloc(1, sizeof(*node->losses));
+    CHECK(node->losses);
+    struct loss *known = find_loss(node->losses, loss);
+    uint64_t news = loss->last - loss->first + 1;
+    if (!known) {
+        node->losses->ring[node->losses->count++ % LOSSES_MAX] = *loss;
+        return news;
+    }
+    news = loss->last > known->last ? loss->last - known->last : 0;
+    known->last += news;
+    *loss = *known;
+    return news;
+}
+
+/* --- orders -------------------------------------------------------------------------------------------- */
 
 struct order *node_find_order(const struct node *node, uint64_t command)
 {

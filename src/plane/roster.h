@@ -1,4 +1,4 @@
-/* The roster: who is who. Names of nodes and their numbers, what each told about itself, its last minute of
+/* The roster: who is who. Names of nodes and their numbers, what each told about itself, its newest
  * samples, and how far the store has its reports.
  *
  * Numbers are dense from 0 in order of enrolment and are never reused, also across restarts: the core, the
@@ -9,13 +9,16 @@
 #define PLANE_ROSTER_H
 
 #include "core/core.h"
+#include "plane/ledger.h"
 #include "store/store.h"
 
 #include <stdbool.h>
 
 enum {
-    RECENT_MAX = 64, /* samples kept in memory of one node: a minute at one a second */
-    ORDERS_MAX = 8   /* commands remembered of one node, the newest */
+    RECENT_MAX = 32, /* samples kept in memory of one node; at the shortest interval of 10 ms more than the
+                        quarter of a second that the store may lag */
+    ORDERS_MAX = 8,  /* commands remembered of one node, the newest */
+    LOSSES_MAX = 16  /* losses remembered of one node, the newest */
 };
 
 struct recent {
@@ -40,10 +43,12 @@ struct orders {
     struct order slot[ORDERS_MAX];
 };
 
-/* A report handed to the store, whose commit is awaited. */
-struct handed {
-    uint64_t boot, sequence;
-    uint64_t ticket; /* 0: none */
+/* Reports that a node agent lost, remembered so that a repeated word is not counted twice. */
+struct losses {
+    struct loss {
+        uint64_t boot, first, last;
+    } ring[LOSSES_MAX];
+    uint32_t count; /* ever */
 };
 
 struct node {
@@ -61,13 +66,15 @@ struct node {
     instant seen_at; /* newest report; INSTANT_NONE: none yet */
     bool told;       /* the core knows it since this start of ours */
     bool gone;
-    bool changed;        /* since its row was last handed to the store */
-    uint8_t last_health; /* as watchers were told */
-    uint64_t ticket;     /* newest batch with an effect on this node */
-    uint64_t stored_boot, stored_sequence;
-    struct handed handed[2];
-    struct recent *recent; /* NULL: no samples yet */
-    struct orders *orders; /* NULL: no command yet */
+    bool changed;             /* since its row was last handed to the store */
+    uint8_t last_health;      /* as watchers were told */
+    uint64_t ticket;          /* newest batch with an effect on this node */
+    instant sampled_at;       /* newest sample of this boot, or when it said hello; INSTANT_NONE: none yet */
+    uint64_t stored_sequence; /* highest of this boot that was ever known to be durable */
+    struct ledger ledgers[2]; /* one of the present boot; one of another whose backlog is being posted */
+    struct losses *losses;    /* NULL: nothing was lost */
+    struct recent *recent;    /* NULL: no samples yet */
+    struct orders *orders;    /* NULL: no command yet */
 };
 
 struct roster {
@@ -98,15 +105,29 @@ struct node *roster_restore(struct roster *roster, const struct node_row *row);
 /* What the core is to be told of it. */
 void roster_hello(const struct node *node, struct hello *hello);
 
-/* Samples of the last minute. */
+/* The newest samples. */
 void node_remember(struct node *node, instant at, const struct report *report);
 const struct recent_samples *node_newest(const struct node *node); /* NULL if there are none */
 
-/* `stored_through`: a report was handed over with this ticket; the tickets up to `durable` are committed.
- * Errs on the safe side: what it says is stored is stored. */
-void node_handed(struct node *node, uint64_t boot, uint64_t sequence, uint64_t ticket, uint64_t durable);
-void node_settle(struct node *node, uint64_t durable);
-void node_unhand(struct node *node); /* a commit failed: forget what was under way */
+/* Reports first..last (from 1) of a boot are accepted and go along with this ticket; the tickets up to
+ * `durable` are committed. */
+void node_taken(struct node *node, uint64_t boot, uint64_t first, uint64_t last, uint64_t ticket,
+                uint64_t durable);
+
+/* `stored_through` of that boot (ledger.h); 0 of one that nothing is known of. */
+uint64_t node_through(struct node *node, uint64_t boot, uint64_t durable);
+
+void node_forget_taken(struct node *node); /* a commit failed, another epoch begins */
+
+/* A node agent starts anew with another boot, by a hello or a report whose newest sample is of `at`. */
+void node_reboot(struct node *node, uint64_t boot, instant at);
+
+/* True for a boot that was replaced: reports of it are what its node agent had put by. */
+bool node_is_past(const struct node *node, uint64_t boot, instant sampled_at);
+
+/* How many of these reports were not told of before, and the loss as it is now known: one that
+ * begins where an earlier one of its boot does continues it. */
+uint64_t node_note_loss(struct node *node, struct loss *loss);
 
 /* The order for a new command; the oldest ended one gives way. */
 struct order *node_order(struct node *node, const struct command *command);

@@ -15,6 +15,11 @@ static void stop(void *context)
     event_base_loopbreak(context);
 }
 
+static void reload(void *context)
+{
+    plane_reload_tokens(context);
+}
+
 /* One descriptor per node agent that keeps its connection open: 1024, the usual soft limit, is soon used up.
  */
 static void raise_descriptor_limit(void)
@@ -48,9 +53,12 @@ int plane_main(const struct plane_options *options)
     struct plane *plane = plane_new(base, options, error, sizeof(error));
     int code = plane ? 0 : complain(error, errno);
     if (plane) {
+        struct watch *hangup = options->token_file ? watch_signal(base, SIGHUP, reload, plane) : NULL;
         fprintf(stderr, "homeostat control plane: http://%s:%d, database %s\n",
                 options->address ? options->address : "127.0.0.1", plane_port(plane), options->database);
         CHECK(event_base_dispatch(base) == 0);
+        if (hangup)
+            watch_free(&hangup);
         plane_free(&plane);
     }
     watch_free(&term);

@@ -287,6 +287,7 @@ json_t *shape_command(const struct command_row *row)
     set(item, "id", id_of(command->id));
     set(item, "remedy", json_of_text(remedy_name(command->remedy)));
     set(item, "attempt", json_integer(command->attempt));
+    set(item, "by", json_string(command->by_person ? "person" : "policy"));
     set(item, "ordered_at", json_of_instant(command->ordered_at));
     set(item, "ended_at", json_of_instant(command->ended_at));
     set(item, "outcome", word_or_null(outcome_name(command->outcome)));
@@ -326,6 +327,10 @@ json_t *shape_incident(struct store *store, const struct book *book, const struc
     set(object, "remedy", word_or_null(remedy_name(incident->remedy)));
     set(object, "verdict", word_or_null(verdict_name(incident->verdict)));
     set_times(object, incident, fault);
+    set(object, "plan", json_integer(incident->plan));
+    set(object, "approved", json_boolean(incident->approved));
+    set(object, "approved_until",
+        json_of_instant(incident->approved ? incident->approved_until : INSTANT_NONE));
     set(object, "attempts", json_integer(incident->attempts));
     set(object, "reopened", json_integer(incident->reopened));
     set(object, "acknowledged", json_boolean(incident->acknowledged));

@@ -4,6 +4,7 @@
 #define PLANE_STATE_H
 
 #include "core/gate.h"
+#include "plane/access.h"
 #include "plane/clock.h"
 #include "plane/commits.h"
 #include "plane/events.h"
@@ -48,7 +49,8 @@ struct waiter {
 };
 
 struct counts {
-    uint64_t reports, late_reports, old_reports, bad_reports, notices, gaps, rebuilds;
+    uint64_t nameless, forbidden; /* requests without a known token, or without the right */
+    uint64_t reports, lost_reports, late_reports, old_reports, bad_reports, notices, gaps, rebuilds;
     uint64_t closed[INCIDENT_STATE_COUNT][VERDICT_COUNT];
     uint64_t opened;
     uint64_t ended[REMEDY_COUNT][OUTCOME_COUNT];
@@ -59,6 +61,8 @@ struct counts {
 struct plane {
     struct event_base *base;
     struct server *server;
+    struct access *access; /* NULL: no tokens, everybody on the loopback may do everything */
+    char *token_file;
     char database[4096];
     FILE *log; /* NULL: nowhere */
     bool owns_log;
@@ -99,7 +103,7 @@ struct plane {
     uint32_t waiter_count, waiter_room;
     uint32_t sweep; /* node whose row is looked at next */
 
-    struct watch *wake, *pulse, *due, *flush;
+    struct watch *wake, *pulse, *due, *flush, *sent;
 };
 
 /* --- plane.c ------------------------------------------------------------------------------------------- */
@@ -133,6 +137,7 @@ void record_release(struct plane *plane, const struct effect *effect); /* the ga
 void record_node(struct plane *plane, struct node *node);              /* its row */
 void record_fault(struct plane *plane, const struct fault_row *row, const char *text);
 void record_notice(struct plane *plane, const char *step, const char *text);
+void record_gap(struct plane *plane, const struct node *node, const struct gap_row *row, uint64_t news);
 void record_health(struct plane *plane, struct node *node); /* tells watchers if it has changed */
 void record_log(struct plane *plane, const char *line);
 void record_order_reason(struct plane *plane, struct order *order);

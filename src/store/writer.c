@@ -20,9 +20,9 @@
 enum {
     WAITING_MAX = 64 << 20,            /* bytes of rows that wait for the disk */
     SAMPLES_MAX = WAITING_MAX / 8 * 7, /* samples stop earlier, so that a step's records still find room */
-    /* So much is committed without waiting any longer: about 600 samples. Where loop and thread share a CPU,
+    /* So much is committed without waiting any longer: about 1200 samples. Where loop and thread share a CPU,
      * a longer batch would keep the loop from it for milliseconds. */
-    FULL_BATCH = 64 << 10,
+    FULL_BATCH = 128 << 10,
     CHECKPOINT_PAGES = 2048, /* of the write-ahead log, 8 MiB */
     PATH_SIZE = 4096,
     SENTENCE_SIZE = 1024

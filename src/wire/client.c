@@ -58,7 +58,7 @@ struct slot {
 struct client {
     struct event_base *base;
     struct event *pump; /* dispatches from the loop, after a failure */
-    char host[256], authority[300];
+    char host[256], authority[300], authorization[160];
     int port;
     int queue_limit, queued, under_way;
     size_t answer_bytes_limit;
@@ -249,6 +249,8 @@ static struct evhttp_request *make_request(struct call *call)
     evhttp_request_set_error_cb(request, on_error);
     struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
     bool made = evhttp_add_header(headers, "Host", call->client->authority) == 0;
+    if (call->client->authorization[0])
+        made = made && evhttp_add_header(headers, "Authorization", call->client->authorization) == 0;
     if (call->body) {
         made = made &&
                evhttp_add_header(headers, "Content-Type", call->type ? call->type : "application/json") == 0;
@@ -415,6 +417,7 @@ struct client *client_new(struct event_base *base, const struct client_options *
 {
     CHECK(options->connections >= 1 && options->connections <= 64);
     CHECK(options->queue >= 0 && options->queue <= 4096);
+    CHECK(!options->token || strlen(options->token) <= 128);
     size_t slots = (size_t)options->connections;
     struct client *client = calloc(1, sizeof *client + slots * sizeof client->slot[0]);
     if (!client)
@@ -428,6 +431,8 @@ struct client *client_new(struct event_base *base, const struct client_options *
         return NULL;
     }
     http_authority(client->authority, sizeof client->authority, client->host, options->port);
+    if (options->token)
+        snprintf(client->authorization, sizeof client->authorization, "Bearer %s", options->token);
     client->port = options->port;
     client->queue_limit = options->queue;
     client->answer_bytes_limit =
@@ -527,8 +532,16 @@ static void on_blocking_done(void *context, const struct answer *answer)
 int client_call(const char *host, int port, const char *method, const char *path, const char *content_type,
                 const char *body, size_t body_bytes, duration timeout_ns, char **answer_body)
 {
+    return client_call_as(NULL, host, port, method, path, content_type, body, body_bytes, timeout_ns,
+                          answer_body);
+}
+
+int client_call_as(const char *token, const char *host, int port, const char *method, const char *path,
+                   const char *content_type, const char *body, size_t body_bytes, duration timeout_ns,
+                   char **answer_body)
+{
     struct blocking blocking = {.base = event_base_new()};
-    struct client_options options = {.host = host, .port = port, .connections = 1};
+    struct client_options options = {.host = host, .port = port, .connections = 1, .token = token};
     struct client *client = blocking.base ? client_new(blocking.base, &options) : NULL;
     int sent = client ? client_send(client, method, path, content_type, body, body_bytes, timeout_ns,
                                     on_blocking_done, &blocking)

@@ -20,6 +20,7 @@ struct client_options {
     int connections;           /* kept open at most, 1..64 */
     int queue;                 /* requests waiting beyond that, 0..4096; more are refused */
     size_t answer_bytes_limit; /* a larger answer is an error; 0: 8 MiB */
+    const char *token;         /* sent as `Authorization: Bearer TOKEN`, NULL: none; copied */
 };
 
 struct answer {
@@ -51,7 +52,10 @@ bool client_parse_url(const char *url, char *host, size_t host_size, int *port);
 
 /* The same, blocking: runs a loop of its own until the answer came. Returns the HTTP status or 0; `*body`
  * (may be NULL on the caller's side to drop it) gets a malloc'ed, NUL-terminated body, the error sentence
- * when 0. */
+ * when 0. `client_call_as` sends a token along (may be NULL). */
+int client_call_as(const char *token, const char *host, int port, const char *method, const char *path,
+                   const char *content_type, const char *body, size_t body_bytes, duration timeout_ns,
+                   char **answer_body);
 int client_call(const char *host, int port, const char *method, const char *path, const char *content_type,
                 const char *body, size_t body_bytes, duration timeout_ns, char **answer_body);
 

@@ -1,57 +1,99 @@
 /* The inside of the server: one connection, with the one request it may have open, and its event stream if it
- * has become one. Only server.c, request.c, strict.c and stream.c know of it.
+ * has become one. Only server.c, connection.c, outgoing.c, request.c, strict.c and
+ * stream.c know of it.
  *
- *            first bytes             complete            answered            all sent
- *     IDLE -------------> READING -------------> WAITING ---------> ANSWERING ---------> IDLE
- *       |                    |                      |                    |
- *       | idle_ns            | deadline: 408        | the handler's      | deadline: cut
- *       v                    v                      v business           v
- *     CLOSING <-----------------------------    STREAMING  (until the reader leaves or is too slow)
+ *            first byte             complete            answered            all sent
+ *     IDLE ------------> READING -------------> WAITING ---------> ANSWERING ---------> IDLE
+ *       |                   |                      |                    |
+ *       | idle_ns           | refused, or          | the handler's      | deadline: closed
+ *       v                   v deadline: 408        v business           v
+ *     (closed) <------- LINGERING              STREAMING  (until the reader leaves or is too slow)
  *
- * CLOSING: the socket is shut down; libmicrohttpd will notice and take the connection away. */
+ * LINGERING: the last word was said; what still comes is swallowed for a while, because closing a socket with
+ * unread bytes resets it, and that would take the answer away from whoever has not read it yet. BROKEN: to be
+ * closed from the loop.
+ *
+ * Memory: an idle connection holds no buffer. Bytes arrive in one buffer of the server; what is not a whole
+ * request, or waits for its answer, moves to a buffer of the connection that grows by doubling with what
+ * really came, not with what was announced. */
 #ifndef WIRE_CONNECTION_H
 #define WIRE_CONNECTION_H
 
 #include "base/clock.h"
+#include "wire/chunks.h"
+#include "wire/head.h"
 #include "wire/server.h"
 
-#include <microhttpd.h>
+#include <event2/event.h>
+#include <netinet/in.h>
+#include <sys/queue.h>
 
-enum phase { PHASE_IDLE, PHASE_READING, PHASE_WAITING, PHASE_ANSWERING, PHASE_STREAMING, PHASE_CLOSING };
+enum phase {
+    PHASE_IDLE,
+    PHASE_READING,
+    PHASE_WAITING,
+    PHASE_ANSWERING,
+    PHASE_STREAMING,
+    PHASE_LINGERING,
+    PHASE_BROKEN
+};
 
-#define ANSWER_HEADERS_MAX 4
+enum {
+    ANSWER_HEADERS_MAX = 4,
+    SCRATCH_BYTES = 64 * 1024,
+    SWALLOWED_LIMITS = 64 /* of what comes behind a refused body, in body_bytes_limits */
+};
 
 struct request {
     struct connection *connection;
-    const char *method, *path; /* libmicrohttpd's, valid until the request is completed */
-    char *body;
-    size_t body_bytes, body_capacity;
-    size_t swallowed_bytes; /* of a body that is refused */
-    int refusal;            /* a status, to be answered when the body is over; or 0 */
-    bool begun;             /* its headers were seen */
-    bool malformed;         /* its target cannot be decoded */
+    size_t body_bytes;
     bool abandoned;
-    int status;
-    struct MHD_Response *response; /* given by the handler, not yet handed to libmicrohttpd */
     const char *header_names[ANSWER_HEADERS_MAX], *header_values[ANSWER_HEADERS_MAX];
     int headers;
 };
 
-struct connection {
-    struct server *server;
-    struct connection *next, *previous;
-    struct MHD_Connection *mhd;
-    int fd;
-    enum phase phase;
-    bool suspended;
-    instant since;           /* in this phase, when IDLE; else of no meaning */
-    instant deadline_by;     /* of the phases READING and ANSWERING, on the monotonic clock */
-    uint64_t bytes_received; /* when it became idle, or BYTES_UNKNOWN until the next sweep looks */
-    struct request request;
-    struct stream *stream;
+/* Bytes that wait to be sent: bytes[start, end). */
+struct outgoing {
+    char *bytes;
+    size_t start, end, capacity;
 };
 
-#define BYTES_UNKNOWN UINT64_MAX
+struct connection {
+    TAILQ_ENTRY(connection) link;
+    struct server *server;
+    struct event *readable, *writable;
+    int fd;
+    enum phase phase;
+    bool known;      /* has been given a good answer: in server->known, else in server->strangers */
+    bool paused;     /* not looked at for reading */
+    bool in_handler; /* the handler is being called for it */
+    bool backlog;    /* bytes that have come were not looked at yet */
+    bool last;       /* no further request is taken */
+    instant since;   /* accepted, or given a good answer */
+    instant idle_since;
+    instant deadline_by; /* of the phases READING, ANSWERING and LINGERING */
+
+    char *bytes; /* server->scratch, or its own; bytes[start, end) are not consumed; one more is room for a
+                    NUL */
+    size_t start, end, capacity;
+    /* Of the request that begins at bytes[start]; offsets are counted from there. */
+    bool has_head;
+    size_t seen; /* of the head, see head_length() */
+    struct head head;
+    struct chunks chunks;
+    size_t body_end; /* of the body as far as it is there */
+    char behind;     /* the byte that the NUL behind the body stands on */
+
+    size_t swallowed_bytes; /* while LINGERING, or from a reader of a stream */
+    size_t behind_bytes;    /* LINGERING: so many are swallowed before our end of the connection is closed */
+    struct outgoing out;
+    struct request request;
+    struct stream *stream;
+    struct in6_addr from; /* the client's address, of IPv6 the network's 64 bits only */
+    bool from_loopback;
+};
+
+TAILQ_HEAD(connections, connection);
 
 struct server {
     struct event_base *base;
@@ -59,50 +101,80 @@ struct server {
     server_handler *handler;
     server_stream_closed *closed;
     void *context;
-    struct MHD_Daemon *daemon;
-    struct event *ready, *again, *sweep;
-    struct connection *first;
-    instant swept_at;
+    int fd;
+    struct event *accepting, *sweep, *sweep_on;
+    struct connections strangers; /* by when they were accepted */
+    struct connections known;     /* by when they were last given a good answer */
+    size_t held_bytes;            /* in all buffers of connections */
+    bool deaf;                    /* too many descriptors are open: nobody is accepted until the next sweep */
+    bool stopping;
     char address[64]; /* as it stands in a URL: IPv6 in brackets */
     int port;
-    bool any_address; /* bound to all of them */
-    bool stopping;
+    bool any_address;     /* bound to all of them */
+    bool counts_loopback; /* the limit per address holds for loopback too */
+    char date[40];        /* as the Date header has it */
     struct server_counts counts;
+    char scratch[SCRATCH_BYTES];
 };
 
-/* request.c: what libmicrohttpd calls. */
-enum MHD_Result request_arrives(void *server, struct MHD_Connection *mhd, const char *url, const char *method,
-                                const char *version, const char *upload, size_t *upload_bytes, void **unused);
-void request_completed(void *server, struct MHD_Connection *mhd, void **unused,
-                       enum MHD_RequestTerminationCode how);
-struct connection *connection_of(struct MHD_Connection *mhd);
+/* --- connection.c -------------------------------------------------------------------------------------- */
 
-/* Lets a suspended connection go on, from the loop: without threads libmicrohttpd has nothing to wake itself
- * with. */
-void connection_resume(struct connection *connection);
+/* Takes over `fd`. NULL without memory. */
+struct connection *connection_new(struct server *server, int fd, const struct sockaddr *address);
+void connection_free(struct connection *connection);  /* not while a request is WAITING */
+void connection_break(struct connection *connection); /* the loop will free it */
+/* Does what is due; true if that cut the connection, which may be freed then. */
+bool connection_sweep(struct connection *connection, instant now);
 
-/* Begins the deadline of a request whose first bytes came some time after the last sweep. */
-void connection_starts_reading(struct connection *connection);
+/* The answer to the request has been given to connection_send(): on to the next. `good`: not an error. */
+void connection_answered(struct connection *connection, bool good);
 
-/* Sends an answer past libmicrohttpd, which would not answer in mid-request, and shuts the connection down.
- */
-void connection_cut(struct connection *connection, int status, const char *detail);
+/* Says `status` in the middle of things and lingers; the caller must not use the connection's request any
+ * more. */
+void connection_refuse(struct connection *connection, int status, const char *detail);
 
-/* Hands over a response that was made elsewhere (an event stream): the request counts as answered. */
-void request_respond(struct request *request, int status, struct MHD_Response *response);
+/* Closes the connection that matters least. False if all that come into question are in use. */
+struct room {
+    const struct connection *except; /* not this one; may be NULL */
+    const struct in6_addr *from;     /* only one of that address; may be NULL */
+    bool holding;                    /* only one that holds memory */
+};
+bool server_make_room(struct server *server, const struct room *room);
+
+/* --- outgoing.c ---------------------------------------------------------------------------------------- */
+
+/* Doubles `capacity` until it is `needed` or more. All connections together have a bound: at it, others make
+ * room, unless it `must` be. False without memory. */
+bool connection_grow(struct connection *connection, char **bytes, size_t *capacity, size_t needed, bool must);
+void connection_give_back(struct connection *connection, char **bytes, size_t *capacity);
+
+bool socket_would_block(void); /* says errno */
+
+/* Sends, or keeps what cannot be sent at once. Breaks the connection if it cannot be sent at all. */
+void connection_send(struct connection *connection, const char *head, size_t head_bytes, const char *body,
+                     size_t body_bytes);
+/* Adds to what waits, without sending. False without memory. */
+bool connection_queue(struct connection *connection, const char *bytes, size_t length);
+void connection_flush(struct connection *connection); /* sends what waits, as far as the socket takes it */
+
+/* --- request.c ----------------------------------------------------------------------------------------- */
 
 /* A problem document; NULL without memory. To be freed by the caller. */
 char *problem_text(int status, const char *pointer, const char *detail, size_t *length);
 
-/* strict.c: 0, or the status to refuse a request with, once its headers are there; `*why` gets a sentence,
- * `*announced` the Content-Length, 0 without a body, SIZE_MAX if it is not known beforehand. */
-int strict_check(struct connection *connection, const char *method, const char *version, size_t *announced,
-                 const char **why);
-size_t strict_unescape(void *unused, struct MHD_Connection *mhd, char *text);
+/* The head of an answer, NUL-terminated, into out[0, size). `length` SIZE_MAX: the answer ends with the
+ * connection. Returns its length, 0 if it does not fit. */
+size_t answer_head(const struct connection *connection, char *out, size_t size, int status, const char *type,
+                   size_t length);
 
-/* stream.c */
-void stream_completed(struct connection *connection);  /* libmicrohttpd is done with it */
+/* --- strict.c: 0, or the status to refuse a request with once its head is there, and a sentence. ----------
+ */
+
+int strict_check(const struct connection *connection, const char **why);
+
+/* --- stream.c ------------------------------------------------------------------------------------------ */
+
+void stream_ended(struct connection *connection);      /* it is being freed */
 void stream_sweep(struct stream *stream, instant now); /* keep-alive comments */
-void stream_drop(struct stream *stream);               /* cuts the connection */
 
 #endif

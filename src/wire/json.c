@@ -79,6 +79,17 @@ json_t *json_parse(const char *bytes, size_t length, struct json_error *error)
     if (!document) {
         text_addf(&sentence, "line %d, column %d: %s", reason.line, reason.column, reason.text);
         mend_utf8(error->sentence);
+        return NULL;
+    }
+    const char *nul = memchr(bytes, '\0', length); /* jansson takes [1<NUL>] for [1] */
+    if (nul) {
+        int line = 1;
+        const char *start = bytes;
+        for (const char *feed; (feed = memchr(start, '\n', (size_t)(nul - start))); start = feed + 1)
+            line++;
+        text_addf(&sentence, "line %d, column %td: a NUL byte", line, nul - start + 1);
+        json_decref(document);
+        return NULL;
     }
     return document;
 }
@@ -468,7 +479,9 @@ json_t *json_of_text(const char *bytes)
 
 void json_boot_text(char out[17], uint64_t boot)
 {
-    snprintf(out, 17, "%016" PRIx64, boot);
+    for (int digit = 15; digit >= 0; digit--, boot >>= 4)
+        out[digit] = "0123456789abcdef"[boot & 15];
+    out[16] = '\0';
 }
 
 bool json_boot_parse(const char *text, uint64_t *boot)

@@ -4,10 +4,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <event2/event.h>
-#include <linux/tcp.h> /* the kernel's own tcp_info; that of the C library lacks tcpi_bytes_received */
 #include <netinet/in.h>
-#include <poll.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,181 +13,173 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Beside the headers themselves a connection's memory holds libmicrohttpd's list of them and the answer's
- * headers. */
-#define POOL_BYTES_EXTRA 2048
-
-/* More connections than we take are accepted and closed at once by ourselves: at its own limit libmicrohttpd
- * would leave them waiting in the backlog. */
-#define CONNECTIONS_EXTRA 64
-
-/* How often libmicrohttpd is run before the other events of the loop get their turn. */
-#define RUNS_PER_TURN 8
-
 #define LISTEN_BACKLOG 1024
 
-/* --- the loop ------------------------------------------------------------------------------------------- */
+#define KERNEL_BYTES                                                                                         \
+    (128 * 1024) /* of a connection and direction; the kernel doubles it for its own needs                   \
+                  */
 
-/* No timeouts of libmicrohttpd are in use, so what it tells is either "at once" or nothing. */
-static void run(struct server *server)
+/* New connections that are taken, and late ones that are cut, before the others of the loop have their turn.
+ */
+#define ACCEPTS_PER_TURN 32
+#define CUTS_PER_TURN    32
+
+/* A connection that was given a good answer so shortly ago is not closed to make room for a new one: node
+ * agents report every second, while what sits there longer has no claim on its place. */
+#define CLAIM_NS (5 * SECOND)
+
+/* --- room ----------------------------------------------------------------------------------------------- */
+
+static bool comes_into_question(const struct connection *connection, const struct room *room)
 {
-    MHD_UNSIGNED_LONG_LONG timeout_ms = 0;
-    for (int i = 0; i < RUNS_PER_TURN; i++) {
-        MHD_run(server->daemon);
-        if (MHD_get_timeout(server->daemon, &timeout_ms) != MHD_YES || timeout_ms > 0)
-            return;
+    if (connection == room->except || connection->in_handler || connection->phase == PHASE_WAITING ||
+        connection->phase == PHASE_STREAMING || connection->phase == PHASE_BROKEN)
+        return false;
+    if (room->holding && connection->capacity + connection->out.capacity == 0)
+        return false;
+    return !room->from || memcmp(room->from, &connection->from, sizeof connection->from) == 0;
+}
+
+/* First those who have never been given a good answer, the oldest first: a client that means well needs
+ * milliseconds for its first request, one that holds a place needs it for longer. Then those whose last good
+ * answer lies longest back. */
+bool server_make_room(struct server *server, const struct room *room)
+{
+    struct connection *connection;
+    TAILQ_FOREACH(connection, &server->strangers, link)
+    {
+        if (comes_into_question(connection, room))
+            break;
     }
-    event_active(server->again, EV_TIMEOUT, 0);
-}
-
-static void on_ready(evutil_socket_t fd, short what, void *context)
-{
-    (void)fd;
-    (void)what;
-    run(context);
-}
-
-void connection_resume(struct connection *connection)
-{
-    connection->suspended = false;
-    MHD_resume_connection(connection->mhd);
-    event_active(connection->server->again, EV_TIMEOUT, 0);
-}
-
-/* Bytes that came over the connection so far; a stable number if the kernel does not tell. */
-static uint64_t bytes_received(const struct connection *connection)
-{
-    struct tcp_info info = {0};
-    socklen_t size = sizeof info;
-    return getsockopt(connection->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_bytes_received
-                                                                                : 0;
-}
-
-static void sweep_idle(struct connection *connection, instant now)
-{
-    uint64_t received = bytes_received(connection);
-    if (connection->bytes_received == BYTES_UNKNOWN)
-        connection->bytes_received = received;
-    if (received != connection->bytes_received)
-        connection_starts_reading(connection);
-    else if (now - connection->since >= connection->server->options.idle_ns)
-        connection_cut(connection, 0, NULL);
-}
-
-static bool has_left(const struct connection *connection)
-{
-    struct pollfd look = {.fd = connection->fd, .events = POLLRDHUP};
-    return poll(&look, 1, 0) > 0;
-}
-
-/* One look at one connection: libmicrohttpd's own timeout starts anew with every byte and it does not look at
- * suspended connections at all, so all of this is ours. */
-static void sweep_connection(struct connection *connection, instant now)
-{
-    struct server_counts *counts = &connection->server->counts;
-    switch (connection->phase) {
-    case PHASE_IDLE:
-        sweep_idle(connection, now);
-        break;
-    case PHASE_READING:
-        if (now >= connection->deadline_by) {
-            counts->deadlines++;
-            connection_cut(connection, MHD_HTTP_REQUEST_TIMEOUT, "the request did not arrive in time");
-        }
-        break;
-    case PHASE_WAITING:
-        if (has_left(connection))
-            connection->request.abandoned = true;
-        break;
-    case PHASE_ANSWERING:
-        if (now >= connection->deadline_by) {
-            counts->deadlines++;
-            connection_cut(connection, 0, NULL);
-        }
-        break;
-    case PHASE_STREAMING:
-        if (connection->suspended && has_left(connection))
-            stream_drop(connection->stream);
-        else
-            stream_sweep(connection->stream, now);
-        break;
-    case PHASE_CLOSING:
-        break;
-    }
-}
-
-static void on_sweep(evutil_socket_t fd, short what, void *context)
-{
-    (void)fd;
-    (void)what;
-    struct server *server = context;
     instant now = monotonic_ns();
-    struct connection *next;
-    for (struct connection *connection = server->first; connection; connection = next) {
-        next = connection->next;
-        sweep_connection(connection, now);
+    if (!connection) {
+        TAILQ_FOREACH(connection, &server->known, link)
+        {
+            if (now - connection->since < CLAIM_NS)
+                return false; /* nor any behind it */
+            if (comes_into_question(connection, room))
+                break;
+        }
     }
-    server->swept_at = now;
-    run(server);
+    if (!connection)
+        return false;
+    server->counts.evicted++;
+    connection_free(connection);
+    return true;
 }
 
-/* --- connections ---------------------------------------------------------------------------------------- */
-
-static void connection_begins(struct server *server, struct MHD_Connection *mhd, void **socket_context)
+static int count_from(const struct server *server, const struct in6_addr *from)
 {
-    struct connection *connection = calloc(1, sizeof *connection);
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
-    *socket_context = connection;
-    if (!connection) { /* then its first request ends it, and its reader has no hold on us */
-        shutdown(info->connect_fd, SHUT_RDWR);
-        return;
-    }
-    *connection = (struct connection){
-        .server = server, .next = server->first, .mhd = mhd, .fd = info->connect_fd, .since = monotonic_ns()};
-    connection->request.connection = connection;
-    if (server->first)
-        server->first->previous = connection;
-    server->first = connection;
-    server->counts.connections++;
+    const struct connections *lists[] = {&server->strangers, &server->known};
+    const struct connection *connection;
+    int count = 0;
+    for (size_t i = 0; i < COUNT_OF(lists); i++)
+        TAILQ_FOREACH(connection, lists[i], link)
+        {
+            count += memcmp(from, &connection->from, sizeof *from) == 0;
+        }
+    return count;
 }
 
-static void connection_ends(struct connection *connection)
+/* The new one is counted already. */
+static bool has_room(struct server *server, const struct connection *connection)
 {
-    struct server *server = connection->server;
-    if (connection->previous)
-        connection->previous->next = connection->next;
-    else
-        server->first = connection->next;
-    if (connection->next)
-        connection->next->previous = connection->previous;
-    server->counts.connections--;
-    free(connection);
+    const struct server_options *options = &server->options;
+    if (server->counts.connections > (unsigned)options->connections &&
+        !server_make_room(server, &(struct room){.except = connection}))
+        return false;
+    if (connection->from_loopback && !server->counts_loopback)
+        return true;
+    return count_from(server, &connection->from) <= options->connections_per_address ||
+           server_make_room(server, &(struct room){.except = connection, .from = &connection->from});
 }
 
-static void on_connection(void *context, struct MHD_Connection *mhd, void **socket_context,
-                          enum MHD_ConnectionNotificationCode code)
-{
-    if (code == MHD_CONNECTION_NOTIFY_STARTED)
-        connection_begins(context, mhd, socket_context);
-    else if (*socket_context)
-        connection_ends(*socket_context);
-}
-
-static enum MHD_Result admit(void *context, const struct sockaddr *address, socklen_t size)
-{
-    (void)address;
-    (void)size;
-    const struct server *server = context;
-    return server->counts.connections < (unsigned)server->options.connections ? MHD_YES : MHD_NO;
-}
-
-/* --- beginning and end ---------------------------------------------------------------------------------- */
+/* --- new connections ------------------------------------------------------------------------------------ */
 
 union address {
     struct sockaddr any;
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
 };
+
+/* Out of descriptors: one is freed if that harms nobody, else the backlog waits for the next sweep. */
+static bool find_descriptor(struct server *server)
+{
+    if (server_make_room(server, &(struct room){0}))
+        return true;
+    server->deaf = event_del(server->accepting) == 0;
+    return false;
+}
+
+/* False when there is none any more. */
+static bool accept_one(struct server *server)
+{
+    union address address = {0};
+    socklen_t size = sizeof address;
+    int fd = accept4(server->fd, &address.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
+        return find_descriptor(server);
+    if (fd < 0)
+        return errno == ECONNABORTED || errno == EINTR;
+    struct connection *connection = connection_new(server, fd, &address.any);
+    if (connection && !has_room(server, connection)) {
+        server->counts.refused++;
+        connection_free(connection);
+    }
+    return true;
+}
+
+static void on_accepting(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++)
+        if (!accept_one(context))
+            return;
+}
+
+/* --- time ----------------------------------------------------------------------------------------------- */
+
+/* RFC 9110, section 5.6.7. */
+static void note_date(struct server *server)
+{
+    static const char days[] = "SunMonTueWedThuFriSat", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    time_t now = time(NULL);
+    struct tm utc;
+    gmtime_r(&now, &utc);
+    snprintf(server->date, sizeof server->date, "%.3s, %02d %.3s %d %02d:%02d:%02d GMT",
+             days + 3 * utc.tm_wday, utc.tm_mday, months + 3 * utc.tm_mon, utc.tm_year % 8100 + 1900,
+             utc.tm_hour, utc.tm_min, utc.tm_sec);
+}
+
+static void sweep_list(struct connections *list, instant now, int *cuts)
+{
+    struct connection *next;
+    for (struct connection *connection = TAILQ_FIRST(list); connection && *cuts > 0; connection = next) {
+        next = TAILQ_NEXT(connection, link);
+        *cuts -= connection_sweep(connection, now);
+    }
+}
+
+/* Two thousand that came together are late together: they are cut in portions, and nobody waits for it. */
+static void on_sweep(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct server *server = context;
+    instant now = monotonic_ns();
+    int cuts = CUTS_PER_TURN;
+    note_date(server);
+    sweep_list(&server->strangers, now, &cuts);
+    sweep_list(&server->known, now, &cuts);
+    const struct timeval soon = timeval_of(MILLISECOND);
+    if (cuts <= 0)
+        event_add(server->sweep_on, &soon);
+    if (server->deaf)
+        server->deaf = event_add(server->accepting, NULL) != 0;
+}
+
+/* --- beginning and end ---------------------------------------------------------------------------------- */
 
 static bool parse_address(const char *text, int port, union address *out, socklen_t *size)
 {
@@ -243,58 +233,55 @@ static void learn_address(struct server *server, int fd)
 static struct server_options with_defaults(struct server_options options)
 {
     options.connections = options.connections ? options.connections : 1024;
+    options.connections_per_address = options.connections_per_address ? options.connections_per_address : 64;
     options.body_bytes_limit = options.body_bytes_limit ? options.body_bytes_limit : 256 * 1024;
     options.header_bytes_limit = options.header_bytes_limit ? options.header_bytes_limit : 8192;
     options.request_deadline_ns = options.request_deadline_ns ? options.request_deadline_ns : 10 * SECOND;
     options.idle_ns = options.idle_ns ? options.idle_ns : 60 * SECOND;
     options.streams = options.streams ? options.streams : 64;
     options.stream_bytes_limit = options.stream_bytes_limit ? options.stream_bytes_limit : 256 * 1024;
+    if (!options.memory_bytes_limit)
+        options.memory_bytes_limit = 64 << 20;
+    /* Slow readers of events have a bound of their own and take nothing away from the others. */
+    options.memory_bytes_limit += (size_t)options.streams * 2 * options.stream_bytes_limit;
     options.address = NULL; /* the caller's string; what it said is in server->address */
     return options;
-}
-
-/* Takes over `fd`, also when it fails. */
-static bool start_daemon(struct server *server, int fd)
-{
-    const struct server_options *options = &server->options;
-    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO;
-    server->daemon = MHD_start_daemon(
-        flags, 0, admit, server, request_arrives, server, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)options->connections + CONNECTIONS_EXTRA,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, options->header_bytes_limit + POOL_BYTES_EXTRA,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_NOTIFY_COMPLETED, request_completed,
-        server, MHD_OPTION_UNESCAPE_CALLBACK, strict_unescape, server, MHD_OPTION_END);
-    return server->daemon != NULL;
 }
 
 /* The sweep comes often enough that a deadline is late by an eighth at most, and at most a second. */
 static bool start_events(struct server *server)
 {
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     const struct server_options *options = &server->options;
     duration shortest =
         options->request_deadline_ns < options->idle_ns ? options->request_deadline_ns : options->idle_ns;
     duration every = shortest / 8 < SECOND ? shortest / 8 : SECOND;
     every = every < 5 * MILLISECOND ? 5 * MILLISECOND : every;
-    struct timeval period = {.tv_sec = every / SECOND, .tv_usec = every % SECOND / MICROSECOND};
-    server->ready = event_new(server->base, info->epoll_fd, EV_READ | EV_PERSIST, on_ready, server);
-    server->again = event_new(server->base, -1, 0, on_ready, server);
+    const struct timeval period = timeval_of(every);
+    server->accepting = event_new(server->base, server->fd, EV_READ | EV_PERSIST, on_accepting, server);
     server->sweep = event_new(server->base, -1, EV_PERSIST, on_sweep, server);
-    return server->ready && server->again && server->sweep && event_add(server->ready, NULL) == 0 &&
-           event_add(server->sweep, &period) == 0;
+    server->sweep_on = event_new(server->base, -1, 0, on_sweep, server);
+    return server->accepting && server->sweep && server->sweep_on &&
+           event_add(server->accepting, NULL) == 0 && event_add(server->sweep, &period) == 0;
+}
+
+static void free_connections(struct connections *list)
+{
+    while (!TAILQ_EMPTY(list))
+        connection_free(TAILQ_FIRST(list));
 }
 
 static void free_server(struct server *server)
 {
-    if (server->daemon)
-        MHD_stop_daemon(server->daemon);
-    CHECK(!server->first);
-    if (server->ready)
-        event_free(server->ready);
-    if (server->again)
-        event_free(server->again);
+    free_connections(&server->strangers);
+    free_connections(&server->known);
+    CHECK(server->held_bytes == 0 && server->counts.connections == 0);
+    if (server->accepting)
+        event_free(server->accepting);
     if (server->sweep)
         event_free(server->sweep);
+    if (server->sweep_on)
+        event_free(server->sweep_on);
+    close(server->fd);
     free(server);
 }
 
@@ -309,28 +296,42 @@ struct server *server_start(struct event_base *base, const struct server_options
     }
     server->base = base;
     server->options = with_defaults(*options);
+    server->counts_loopback = options->connections_per_address > 0;
     server->handler = handler;
     server->closed = closed;
     server->context = context;
-    server->swept_at = monotonic_ns();
-    int fd = options->listen_fd >= 0 ? options->listen_fd
-                                     : listen_on(options->address, options->port, error, error_size);
-    if (fd < 0) {
+    TAILQ_INIT(&server->strangers);
+    TAILQ_INIT(&server->known);
+    note_date(server);
+    server->fd = options->listen_fd >= 0 ? options->listen_fd
+                                         : listen_on(options->address, options->port, error, error_size);
+    if (server->fd < 0) {
         free(server);
         return NULL;
     }
-    learn_address(server, fd);
-    if (!start_daemon(server, fd)) {
-        snprintf(error, error_size, "cannot serve HTTP on %s:%d", server->address, server->port);
-        free(server);
-        return NULL;
-    }
+    /* Connections inherit these. An answer goes out in one piece, and at once. The kernel's own buffers would
+     * grow to megabytes for each slow reader. */
+    int yes = 1, bytes = KERNEL_BYTES;
+    (void)setsockopt(server->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    (void)setsockopt(server->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+    (void)setsockopt(server->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+    learn_address(server, server->fd);
     if (!start_events(server)) {
         snprintf(error, error_size, "cannot serve HTTP on %s:%d: no memory", server->address, server->port);
         free_server(server);
         return NULL;
     }
     return server;
+}
+
+static void answer_waiting(struct connections *list)
+{
+    struct connection *next;
+    for (struct connection *connection = TAILQ_FIRST(list); connection; connection = next) {
+        next = TAILQ_NEXT(connection, link);
+        if (connection->phase == PHASE_WAITING)
+            server_problem(&connection->request, 503, NULL, "the server is stopping");
+    }
 }
 
 void server_stop(struct server **owner)
@@ -340,16 +341,8 @@ void server_stop(struct server **owner)
         return;
     *owner = NULL;
     server->stopping = true;
-    for (struct connection *connection = server->first; connection; connection = connection->next) {
-        if (connection->stream)
-            stream_drop(connection->stream);
-        else if (connection->phase == PHASE_WAITING && !connection->request.response)
-            server_problem(&connection->request, MHD_HTTP_SERVICE_UNAVAILABLE, NULL,
-                           "the server is stopping");
-    }
-    for (int i = 0; i < RUNS_PER_TURN;
-         i++) /* lets the answers out, as far as the sockets take them at once */
-        MHD_run(server->daemon);
+    answer_waiting(&server->strangers);
+    answer_waiting(&server->known);
     free_server(server);
 }
 
@@ -360,5 +353,7 @@ int server_port(const struct server *server)
 
 struct server_counts server_counts(const struct server *server)
 {
-    return server->counts;
+    struct server_counts counts = server->counts;
+    counts.held_bytes = server->held_bytes;
+    return counts;
 }

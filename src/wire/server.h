@@ -1,6 +1,5 @@
-/* The HTTP server: libmicrohttpd's epoll descriptor inside a libevent loop, behind a small interface of ours,
- * with what that library leaves open closed here: absolute deadlines, Host and Origin, bounds, smuggling
- * forms.
+/* The HTTP/1.1 server on a libevent loop: strict about what it reads, with absolute deadlines, Host and
+ * Origin checked, and a bound on everything. Why it is ours: docs/decisions/0006-http-server.md.
  *
  * One handler answers all requests. It may answer at once, later (an answer that waits for a commit, a long
  * poll), or begin an event stream. All calls happen on the loop's thread. */
@@ -22,14 +21,22 @@ struct server_options {
     int port;            /* 0: the kernel chooses, see server_port() */
     int listen_fd; /* >= 0: already listening and non-blocking, address and port are read from it, taken over;
                       else -1 */
-    int connections;              /* at most, 0: 1024; more are closed at once */
-    size_t body_bytes_limit;      /* 0: 256 KiB; more gets 413 */
-    size_t header_bytes_limit;    /* 0: 8 KiB; more gets 431 */
-    duration request_deadline_ns; /* absolute, from the first byte's connection or the last answer, for
-                                     headers and body together; 0: 10 s. Late ones get 408 or are cut */
-    duration idle_ns;             /* a connection without a request is closed after this; 0: 60 s */
-    int streams;                  /* event streams at most, 0: 64 */
-    size_t stream_bytes_limit;    /* waiting for one slow reader; beyond it he is dropped. 0: 256 KiB */
+    /* At most, 0: 1024. When there are as many, the one that matters least makes room: the oldest that never
+     * was given a good answer, else the one whose last good answer lies longest back, if more than 5 s. If
+     * there is none such, the new one is closed at once. */
+    int connections;
+    int connections_per_address; /* of one client address, of IPv6 one /64; 0: 64 and no limit for loopback */
+    size_t body_bytes_limit;     /* 0: 256 KiB; more gets 413 */
+    size_t header_bytes_limit;   /* 0: 8 KiB; more gets 431 */
+    duration
+        request_deadline_ns;   /* absolute, from the first byte, for
+                                  headers and body together; 0: 10 s. Late ones get 408. The same for taking an
+                                  answer, and a second more for each 16 KiB; then the connection is cut */
+    duration idle_ns;          /* a connection without a request is closed after this; 0: 60 s */
+    int streams;               /* event streams at most, 0: 64 */
+    size_t stream_bytes_limit; /* waiting for one slow reader; beyond it he is dropped. 0: 256 KiB */
+    size_t memory_bytes_limit; /* in the buffers of all connections without streams, 0: 64 MiB; at it, room is
+                                  made as above, else 503 */
 };
 
 /* Called with a complete request. It must be answered exactly once, now or later, by server_answer(),
@@ -82,7 +89,8 @@ bool server_stream_send(struct stream *stream, const char *bytes, size_t length)
 
 /* Counters for /metrics. */
 struct server_counts {
-    uint64_t requests, refused, deadlines, dropped_streams;
+    uint64_t requests, refused, deadlines, dropped_streams, evicted;
+    size_t held_bytes; /* in buffers of connections */
     unsigned connections, streams;
 };
 struct server_counts server_counts(const struct server *server);
