@@ -200,7 +200,7 @@ static void test_random_events_break_nothing_and_equal_runs_are_equal(void **sta
     (void)state;
     static struct onlooker seen; /* large */
     uint32_t commands = 0, again = 0;
-    for (uint64_t seed = 1; seed <= 20; seed++) {
+    for (uint64_t seed = 1; seed <= 60; seed++) {
         uint64_t first = random_run(seed * 77777, 20000, &commands, &seen);
         uint64_t second = random_run(seed * 77777, 20000, &again, &seen);
         assert_true(first == second);

@@ -519,6 +519,59 @@ static void test_we_were_away_for_a_second(void **state)
     expect_same("away for 1 s", &way, 5 * SECOND);
 }
 
+static void test_late_reports_in_their_order(void **state)
+{
+    (void)state;
+    const struct way way = {.copies = COPIES_MAX, .in_order = true, .drift = 1, .late_ns = 2 * SECOND};
+    expect_same("late", &way, 3 * SECOND);
+}
+
+static void test_reports_overtake_each_other(void **state)
+{
+    (void)state;
+    expect_same("reordered", &(struct way){.copies = 1, .drift = 1, .late_ns = 2 * SECOND}, 3 * SECOND);
+}
+
+static void test_reports_overtake_each_other_and_come_up_to_five_times(void **state)
+{
+    (void)state;
+    const struct way way = {.copies = COPIES_MAX, .drift = 1, .late_ns = 2 * SECOND};
+    expect_same("reordered and doubled", &way, 3 * SECOND);
+}
+
+static void test_clocks_run_at_half_and_double_speed(void **state)
+{
+    (void)state;
+    expect_same("drift by 2", &(struct way){.copies = 1, .in_order = true, .drift = 2}, 3 * SECOND);
+}
+
+/* Our own absence, the run that it broke, and an interval. */
+static void expect_same_when_away(duration away_ns, duration late_ns, unsigned copies)
+{
+    const struct way way = {.copies = copies,
+                            .in_order = late_ns == 0,
+                            .drift = 1,
+                            .late_ns = late_ns,
+                            .away_from = 12 * SECOND,
+                            .away_until = 12 * SECOND + away_ns};
+    expect_same("away", &way, away_ns + 5 * SECOND + late_ns);
+}
+
+static void test_we_were_away(void **state)
+{
+    (void)state;
+    static const int seconds[] = {2, 3, 10, 30};
+    for (size_t i = 0; i < COUNT_OF(seconds); i++) {
+        expect_same_when_away(seconds[i] * SECOND, 0, 1);
+    }
+}
+
+static void test_we_were_away_and_reports_overtake_each_other(void **state)
+{
+    (void)state;
+    expect_same_when_away(3 * SECOND, 2 * SECOND, 3);
+}
+
 /* Late by more than what is granted: told as such, and nobody is harmed for it. */
 static void test_much_too_late_is_stored_only(void **state)
 {
@@ -548,6 +601,12 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_reports_are_a_moment_on_their_way),
         cmocka_unit_test(test_clocks_drift_by_a_tenth),
         cmocka_unit_test(test_we_were_away_for_a_second),
+        cmocka_unit_test(test_late_reports_in_their_order),
+        cmocka_unit_test(test_reports_overtake_each_other),
+        cmocka_unit_test(test_reports_overtake_each_other_and_come_up_to_five_times),
+        cmocka_unit_test(test_clocks_run_at_half_and_double_speed),
+        cmocka_unit_test(test_we_were_away),
+        cmocka_unit_test(test_we_were_away_and_reports_overtake_each_other),
         cmocka_unit_test(test_much_too_late_is_stored_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

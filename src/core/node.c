@@ -109,6 +109,7 @@ void node_goodbye(struct core *core, uint32_t number)
     node->flags &= ~(uint32_t)NODE_HERE;
     node->flags |= NODE_GONE;
     node->pending = node->clearing = 0;
+    held_forget(core, number);
     node_walk_later(core, number);
 }
 
@@ -137,7 +138,9 @@ static enum reject report_weigh(const struct node *node, const struct report *re
     if (same_boot && node->sequence != 0 && report->sequence > node->sequence + SEQUENCE_JUMP_MAX) {
         return REJECT_BAD_VALUE;
     }
-    if (node->sampled_at != INSTANT_NONE && at - report->age_ns <= node->sampled_at) {
+    /* The sequence number knows better than an age, which leaves out what the report waited on its way. */
+    bool numbered = same_boot && report->sequence != 0 && node->sequence != 0;
+    if (!numbered && node->sampled_at != INSTANT_NONE && at - report->age_ns <= node->sampled_at) {
         return REJECT_OLD_REPORT;
     }
     if (report->age_ns > 2 * node->interval_ns + SECOND) {
@@ -185,26 +188,13 @@ static void report_verify(struct core *core, uint32_t number, const struct sampl
     }
 }
 
-void node_report(struct core *core, const struct event *event, struct effects *out)
+/* Judges the samples of one report. */
+static void report_evaluate(struct core *core, uint32_t number, const struct report *report,
+                            instant sampled_at, struct effects *out)
 {
-    const struct report *report = &event->of.report;
-    uint32_t number = event->node;
     struct node *node = node_of(core, number);
-    node_arrive(core, node);
-    enum reject reject = report_weigh(node, report, event->at);
-    if (reject == REJECT_NONE || reject == REJECT_LATE_REPORT) {
-        /* What is not looked at is no sign of life: a node that only repeats itself falls silent, and people
-         * learn of it. */
-        node_heard(core, node);
-        report_number(node, report);
-    }
-    if (reject != REJECT_NONE) {
-        effects_add_reject(core, out, number, reject);
-        node_schedule(core, number);
-        return;
-    }
-    instant sampled_at = event->at - report->age_ns;
     bool first = node->sampled_at == INSTANT_NONE;
+    sampled_at = sampled_at > node->sampled_at ? sampled_at : node->sampled_at;
     duration since_last = first ? 0 : sampled_at - node->sampled_at;
     double previous[METRIC_CAPACITY];
     memcpy(previous, node->value, sizeof previous);
@@ -213,7 +203,10 @@ void node_report(struct core *core, const struct event *event, struct effects *o
                                .present = report->present,
                                .previous_present = first ? 0 : node->present,
                                .elapsed_s = duration_seconds(since_last)};
-    bool hole = !first && since_last > 2 * node->interval_ns;
+    /* A quarter for the jitter of sampling: one sample may be missing, two may not.
+     * And what waited for us while we were away is dated by when we came back. */
+    bool hole = !first && (since_last > 2 * node->interval_ns + node->interval_ns / 4 ||
+                           node->sampled_at < core->away_until);
     report_learn_interval(node, sampled_at);
     memcpy(node->value, report->value, sizeof node->value);
     node->present = report->present;
@@ -225,8 +218,55 @@ void node_report(struct core *core, const struct event *event, struct effects *o
     if (node->firing != 0 || node->first_incident != NO_INDEX) {
         node_walk(core, number, out);
     }
-    if (heap_at(heap_of(core), number) == INSTANT_NEVER) {
+}
+
+void node_report(struct core *core, const struct event *event, struct effects *out)
+{
+    const struct report *report = &event->of.report;
+    uint32_t number = event->node;
+    struct node *node = node_of(core, number);
+    node_arrive(core, node);
+    enum reject reject = report_weigh(node, report, event->at);
+    instant sampled_at = event->at - report->age_ns;
+    bool holds = reject == REJECT_NONE && held_wants(core, number, report);
+    if (holds && held_has(core, number, report)) {
+        reject = REJECT_OLD_REPORT;
+    }
+    if (reject == REJECT_NONE || reject == REJECT_LATE_REPORT) {
+        /* What is not looked at is no sign of life: a node that only repeats itself falls silent, and people
+         * learn of it. */
+        node_heard(core, node);
+    }
+    if (reject == REJECT_NONE && holds) {
+        held_put(core, number, report, sampled_at);
         node_schedule(core, number);
+        return;
+    }
+    if (reject == REJECT_NONE || reject == REJECT_LATE_REPORT) {
+        if (report->boot != 0 && report->boot != node->boot) {
+            held_forget(core, number);
+        }
+        report_number(node, report);
+    }
+    if (reject != REJECT_NONE) {
+        effects_add_reject(core, out, number, reject);
+        node_schedule(core, number);
+        return;
+    }
+    report_evaluate(core, number, report, sampled_at, out);
+    if (heap_at(heap_of(core), number) == INSTANT_NEVER || held_due(core, number) != INSTANT_NEVER) {
+        node_schedule(core, number);
+    }
+}
+
+/* The next of those that waited for others, if its wait is over. */
+static void node_release(struct core *core, uint32_t number, struct effects *out)
+{
+    struct held held;
+    struct node *node = node_of(core, number);
+    if (held_take(core, number, &held) && held.report.sequence > node->sequence) {
+        report_number(node, &held.report);
+        report_evaluate(core, number, &held.report, held.sampled_at, out);
     }
 }
 
@@ -270,6 +310,8 @@ void node_schedule(struct core *core, uint32_t number)
 {
     const struct node *node = node_of(core, number);
     instant at = node->flags & NODE_WORK ? core->now : silence_deadline(core, node);
+    instant held = held_due(core, number);
+    at = held < at ? held : at;
     instant until_at;
     if (node->flags & NODE_MAINTAINED && target_is_maintained(core, number, &until_at)) {
         at = until_at < at ? until_at : at; /* a silent node does not call to be looked at again */
@@ -298,6 +340,12 @@ void node_due(struct core *core, uint32_t number, struct effects *out)
     uint32_t firing = node->firing;
     bool maintained = (node->flags & NODE_MAINTAINED) != 0;
     node->flags &= ~(uint32_t)NODE_WORK;
+    if (held_due(core, number) <= core->now && !work) {
+        node_release(core, number, out);
+        guard_check_breaker(core, out);
+        node_schedule(core, number);
+        return;
+    }
     node_refresh_maintenance(core, number, out);
     bool over = maintained && !(node->flags & NODE_MAINTAINED);
     node_check_silence(core, number);

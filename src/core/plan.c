@@ -232,6 +232,26 @@ bool plan_is_explained(const struct core *core, const struct incident *incident)
            (neighbour_explains(core, incident) || callee_explains(core, incident->node));
 }
 
+/* News from below may itself be late. The wait is over when each callee has been looked at within its last
+ * interval; one that stays behind for longer than the lateness that is granted is not waited for. */
+static bool holds_for_news(const struct core *core, const struct incident *incident)
+{
+    if (incident->hold_until == INSTANT_NONE) {
+        return false;
+    }
+    const struct node_cold *cold = cold_of(core, incident->node);
+    for (uint32_t c = 0; c < cold->calls_count; c++) {
+        const struct node *callee = node_of(core, cold->calls[c]);
+        instant wanted = incident->hold_until - callee->interval_ns;
+        instant until = incident->hold_until + LATENESS_INTERVALS * callee->interval_ns;
+        if (callee->flags & NODE_HERE && !(callee->flags & NODE_SILENT) && callee->sampled_at < wanted &&
+            core->now < until) {
+            return true;
+        }
+    }
+    return core->now < incident->hold_until;
+}
+
 /* --- the ladder ----------------------------------------------------------------------------------------- */
 
 static void plan_choose(struct core *core, uint32_t slot, enum remedy remedy, enum why why,
@@ -332,7 +352,7 @@ void plan_advance(struct core *core, uint32_t slot, struct effects *out)
         guard_note(core, slot, BLOCK_MAINTENANCE, out);
         return;
     }
-    if (core->now < incident->hold_until) {
+    if (holds_for_news(core, incident)) {
         guard_note(core, slot, BLOCK_HOLD, out);
         return;
     }

@@ -19,6 +19,17 @@ static void restore_command(struct slot *slot)
                                      .outcome = incident->outcome};
 }
 
+/* A callee's run of bad samples begins anew when we were away: who may be explained by one waits for as long
+ * as its own finding took, and for the usual hold. */
+static void hold_anew(const struct core *core, struct incident *incident)
+{
+    bool waits = incident->state == INCIDENT_OPEN || incident->state == INCIDENT_PLANNED;
+    if (waits && !incident->local_cause && incident->detector != NO_INDEX) {
+        instant until = core->now + core->policy.guards.hold_ns + detector_of(core, incident)->for_ns;
+        incident->hold_until = until > incident->hold_until ? until : incident->hold_until;
+    }
+}
+
 static void restore_incident(struct core *core, const struct incident *stored, struct effects *out)
 {
     bool sane = stored->node < core->config.node_capacity && stored->state < INCIDENT_STATE_COUNT &&
@@ -43,6 +54,7 @@ static void restore_incident(struct core *core, const struct incident *stored, s
     slot->incident = *stored;
     slot->incident.detector = reload_find_detector(&core->policy, stored->detector_name);
     restore_command(slot);
+    hold_anew(core, &slot->incident);
     if (slot->incident.detector != NO_INDEX && stored->state != INCIDENT_RESOLVED) {
         detect_adopt_generation(core, stored->node);
         node->firing |= 1u << slot->incident.detector;
@@ -124,6 +136,7 @@ void restore_gap(struct core *core, const struct event *event)
         i->answer_by += i->answer_by != INSTANT_NONE ? lost : 0;
         i->verify_by += i->verify_by != INSTANT_NONE ? lost : 0;
         i->hold_until += i->hold_until != INSTANT_NONE ? lost : 0;
+        hold_anew(core, i);
         i->planner_by += i->planner_by != INSTANT_NONE ? lost : 0;
         instant due = heap_at(heap_of(core), heap_item_of_slot(core, s));
         if (due != INSTANT_NEVER) {

@@ -34,6 +34,11 @@ _Static_assert(ACTIONS_KEPT > RATE_MAX, "a rate limit must be able to see as man
 /* A sequence number that jumps further within one boot is nobody's: it would make all that follow look old.
  */
 #define SEQUENCE_JUMP_MAX 1000000
+/* A report that overtook others waits until they are there, but no longer than this many intervals after they
+ * were due; later ones are stored only. */
+#define LATENESS_INTERVALS 2
+/* Reports of a node that wait at once. When there are more, the oldest does not wait any longer. */
+#define HELD_MAX 3
 /* How far a walk along the call graph goes, in nodes. */
 #define WALK_MAX 64
 
@@ -46,7 +51,8 @@ enum node_flag {
     NODE_WORK = 1 << 5,       /* a walk over its incidents is not finished */
     NODE_DECLARED = 1 << 6,   /* its interval is declared, not learned */
     NODE_MAINTAINED = 1 << 7, /* people are at work on it: does not count for the breaker */
-    NODE_WAS_ILL = 1 << 8     /* when its health was last looked at */
+    NODE_WAS_ILL = 1 << 8,    /* when its health was last looked at */
+    NODE_HELD = 1 << 9,       /* reports that overtook others wait in its cold row */
 };
 
 /* The hot row: all that a healthy report touches. */
@@ -69,7 +75,15 @@ struct node {
 };
 _Static_assert(sizeof(struct node) <= 256, "a node's hot row must stay within 256 bytes");
 
+struct held { /* a report that overtook another */
+    instant sampled_at;
+    struct report report;
+};
+
 struct node_cold {
+    struct held held[HELD_MAX]; /* the lowest sequence number first */
+    uint32_t held_count;
+    uint32_t padding;
     instant since[DETECTOR_MAX]; /* first sample of the present run of `when`, or of `clear` while clearing */
     instant began_at[DETECTOR_MAX]; /* first sample of the finding that fires now */
     instant acted_at[ATTEMPTS_MAX]; /* the machine's disruptive commands, the newest first */
@@ -180,6 +194,14 @@ void node_refresh_illness(struct core *core, uint32_t number, struct effects *ou
 void node_refresh_maintenance(struct core *core, uint32_t number, struct effects *out);
 void node_schedule(struct core *core, uint32_t number);
 bool node_calls_reach(const struct core *core, uint32_t from, uint32_t to);
+
+/* held.c: reports that overtook others */
+bool held_wants(const struct core *core, uint32_t number, const struct report *report);
+bool held_has(const struct core *core, uint32_t number, const struct report *report);
+void held_put(struct core *core, uint32_t number, const struct report *report, instant sampled_at);
+instant held_due(const struct core *core, uint32_t number);            /* INSTANT_NEVER if none waits */
+bool held_take(struct core *core, uint32_t number, struct held *held); /* the next one whose wait is over */
+void held_forget(struct core *core, uint32_t number);
 
 /* --- detect.c: conditions and detectors ----------------------------------------------------------------- */
 
