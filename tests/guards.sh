@@ -10,8 +10,9 @@ trap 'rm -rf "$work"' EXIT
 
 sed -n '/#define BLOCK_REASON_TABLE/,/^$/s/^ *X([A-Z_]*, "\([a-z_]*\)", "\([^"]*\)").*/\1: \2/p' "$root/src/core/tables.h" |
     grep -v '^none:' > "$work/core"
-sed -n 's/^| `\([a-z_]*\)` | \([^|]*\) | .* |$/\1: \2/p' "$doc" > "$work/doc"
 # shellcheck disable=SC2016 # the backquotes are meant
+sed -n 's/^| `\([a-z_]*\)` | \([^|]*\) | .* |$/\1: \2/p' "$doc" > "$work/doc"
+# shellcheck disable=SC2016
 grep -o '`test_[a-z_]*`' "$doc" | tr -d '`' | sort -u > "$work/stories"
 lost=
 while read -r story; do

@@ -9,7 +9,7 @@ base=$2
 allowed='memcpy memmove memset memcmp memchr strcmp strlen strncmp
 check_failed heap_size heap_init heap_set heap_at heap_top_at heap_top
 text_over text_add text_addf text_copy text_duration text_instant'
-sanitizer='^(__asan|__ubsan|__sanitizer|__odr_asan|__start|__stop)'
+sanitizer='^(__asan|__ubsan|__sanitizer|__sancov|__odr_asan|__start|__stop)'
 compiler='^(__popcountdi2|bcmp|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|__memcpy_chk|__memset_chk)$'
 
 # The names that archive $1 needs and does not define.

@@ -45,7 +45,18 @@ enum {
     COPIES_MAX = 5
 };
 
+/* Under the sanitizers a stream costs ten times as much. */
+#if defined(__SANITIZE_ADDRESS__)
+static unsigned streams = 30;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+static unsigned streams = 30;
+#else
 static unsigned streams = 300;
+#endif
+#else
+static unsigned streams = 300;
+#endif
 static uint64_t first_seed = 1;
 
 static uint64_t next_random(uint64_t *x)

@@ -41,7 +41,7 @@ struct agent_options {
                              [127.0.0.1:0, the kernel chooses] */
     int listen_fd;        /* > 0: that, listening already; `listen` is ignored [0] */
     const char *folder;   /* of this node; made if it is missing */
-    size_t spool_bytes;    /* of disk for reports that are not stored yet [16 MiB], 64 KiB .. 64 MiB */
+    size_t spool_bytes;   /* of disk for reports that are not stored yet [16 MiB], 64 KiB .. 64 MiB */
     const char *exec;     /* a program of one's own instead of the built-in service [NULL]. {port}, {data} and
                              {name}     are replaced and /bin/sh runs it; it must stay in the foreground and
                              listen on     127.0.0.1:{port} with SO_REUSEADDR, as servers do */

@@ -42,9 +42,9 @@ struct orders {
  * be repeated. */
 bool orders_parse(const char *body, size_t length, struct orders *orders, char *why, size_t why_size);
 
-/* Takes `age_ns` off what is left of commands and leases: an answer may have waited in the socket while this process, or
- * the machine, slept. Counted from when the question was sent it is never too long. A fault whose lease is over is
- * dropped; a command whose time is over stays, to be answered. */
+/* Takes `age_ns` off what is left of commands and leases: an answer may have waited in the socket while this
+ * process, or the machine, slept. Counted from when the question was sent it is never too long. A fault whose
+ * lease is over is dropped; a command whose time is over stays, to be answered. */
 void orders_age(struct orders *orders, duration age_ns);
 
 #endif

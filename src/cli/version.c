@@ -15,10 +15,10 @@ int verb_version(const struct verb *verb, int argc, char **argv)
     int code = flags_read(verb, flags, argc, argv, 0, 0, &count);
     if (code >= 0)
         return code;
-    json_t *versions = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "homeostat", HOMEOSTAT_VERSION,
-                                 "compiler", __VERSION__, "sqlite", store_library_version(), "libevent",
-                                 event_get_version(), "jansson",
-                                 JANSSON_VERSION, "libyaml", yaml_get_version_string());
+    json_t *versions =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "homeostat", HOMEOSTAT_VERSION, "compiler", __VERSION__,
+                  "sqlite", store_library_version(), "libevent", event_get_version(), "jansson",
+                  JANSSON_VERSION, "libyaml", yaml_get_version_string());
     if (json) {
         print_json(versions);
     } else {

@@ -12,7 +12,8 @@ enum { API_NAME_SIZE = 128, ANSWER_WAIT_MS = 2000, PROMISE_WAIT_MS = 10000 };
 typedef void api_handler(struct plane *plane, struct request *request, const char *name);
 
 /* nodes */
-api_handler api_put_node, api_delete_node, api_maintain_node, api_end_maintenance, api_list_nodes, api_show_node, api_node_metrics;
+api_handler api_put_node, api_delete_node, api_maintain_node, api_end_maintenance, api_list_nodes,
+    api_show_node, api_node_metrics;
 /* reports and commands */
 api_handler api_node_reports, api_fleet_reports, api_node_commands, api_command_outcome;
 /* incidents */

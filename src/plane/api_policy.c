@@ -158,7 +158,8 @@ static void fleet_word(struct plane *plane, struct request *request, enum operat
         return;
     struct json_error error = {.sentence = ""};
     struct json_reader reader = json_reader_over(document, &error);
-    bool good = json_read_end(&reader); /* the word is in the path; whoever says more expects more than will happen */
+    bool good =
+        json_read_end(&reader); /* the word is in the path; whoever says more expects more than will happen */
     json_decref(document);
     if (!good) {
         api_refuse(request, &error);

@@ -302,7 +302,8 @@ static bool take_tokens(struct plane *plane, const struct plane_options *options
         if (stays_on_loopback(options))
             return true;
         snprintf(error, error_size,
-                 "%s can be reached from other machines, so tokens are needed; mend: --token-file FILE, with a line "
+                 "%s can be reached from other machines, so tokens are needed; mend: --token-file FILE, with "
+                 "a line "
                  "'operator TOKEN' and one 'node TOKEN'",
                  options->address && options->listen_fd < 0 ? options->address : "this address");
         return false;

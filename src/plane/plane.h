@@ -18,13 +18,13 @@ struct plane;
 enum { PLANE_NODE_CAPACITY = 16384, PLANE_INCIDENT_CAPACITY = 4096 };
 
 struct plane_options {
-    const char *address;     /* numeric; NULL: 127.0.0.1. Beyond the loopback only with tokens */
-    int port;                /* 0: the kernel chooses, see plane_port() */
-    int listen_fd;           /* >= 0: already listening, then address and port are not used; else -1 */
-    const char *token_file;  /* see access.h; NULL: whoever reaches the loopback may do everything */
+    const char *address;         /* numeric; NULL: 127.0.0.1. Beyond the loopback only with tokens */
+    int port;                    /* 0: the kernel chooses, see plane_port() */
+    int listen_fd;               /* >= 0: already listening, then address and port are not used; else -1 */
+    const char *token_file;      /* see access.h; NULL: whoever reaches the loopback may do everything */
     int connections_per_address; /* of one client, 0: 64 and no limit for the loopback */
-    const char *database;    /* path of the SQLite file, made if need be */
-    const char *policy_path; /* NULL: the newest policy of the database, else the default */
+    const char *database;        /* path of the SQLite file, made if need be */
+    const char *policy_path;     /* NULL: the newest policy of the database, else the default */
     const char *policy_text; /* the default's text when neither gives one; NULL: the one that is built in */
     int ready_fd;            /* >= 0: "PORT\n" is written to it once it answers, and it is closed; else -1 */
     const char *log_path;    /* notices to people go there, one line each; NULL: stderr; "": nowhere */
