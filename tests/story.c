@@ -321,7 +321,10 @@ static void restore_all(struct story *s, const struct story_store *kept)
         const struct command *c = &kept->command[i];
         restore(s, c->node,
                 &(struct restore){.kind = RESTORE_ACTION,
-                                  .what.action = {.acted_at = c->ordered_at,
+                                  .what.action = {.command = c->id,
+                                                  .boot = c->boot,
+                                                  .expires_at = c->expires_at,
+                                                  .acted_at = c->ordered_at,
                                                   .ended_at = outcome_never_began((enum outcome)c->outcome)
                                                                   ? INSTANT_NONE
                                                                   : c->ended_at,

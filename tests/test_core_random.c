@@ -30,7 +30,7 @@
 /* The limits are the same in all policies, so that they must hold over every reload. */
 #define GUARDS                                                                                               \
     "guards: {per_target: {cooldown: 2s, attempts: {max: 2, within: 20s}, backoff: {base: 1s, cap: 4s}},"    \
-    " rate: {fleet: {per: 1m, max: 5}, target: {per: 1m, max: 2}, kind: {per: 1m, max: 4}},"                 \
+    " rate: {fleet: {per: 1m, max: 4}, target: {per: 1m, max: 2}, kind: {per: 1m, max: 3}},"                 \
     " flapping: {changes: 4, within: 1m} , approval: 20s,"                                                   \
     " maintenance: [{nodes: 'node-7', from: 1970-01-01T00:10:00Z, until: 1970-01-01T00:30:00Z}]}\n"
 
@@ -118,7 +118,7 @@ static void watch_action(struct onlooker *seen, const struct command *c)
     assert_true(seen->count < 4096);
     seen->acted_at[seen->count] = c->ordered_at;
     seen->node[seen->count++] = c->node;
-    assert_true(actions_within(seen, c->ordered_at, NO_INDEX) <= 5);
+    assert_true(actions_within(seen, c->ordered_at, NO_INDEX) <= 4);
     assert_true(actions_within(seen, c->ordered_at, c->node) <= 2);
 }
 

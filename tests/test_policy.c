@@ -277,7 +277,7 @@ static void the_effective_policy_reads_well(void **state)
                                  "    backoff: {base: 10s, cap: 10m, reset: 10m}\n"
                                  "  rate:\n"
                                  "    fleet: {per: 1m, max: 10}\n"
-                                 "    target: {per: 1h, max: 6}\n"
+                                 "    target: {per: 24h, max: 6}\n"
                                  "    rule: no\n"
                                  "    kind: no\n"
                                  "  flapping: {changes: 6, within: 5m}\n"
@@ -340,13 +340,13 @@ static void the_default_policy_needs_no_excuse(void **state)
 static void the_default_policy_has_a_cure_for_every_fault(void **state)
 {
     (void)state;
-    static const char *const detectors[FAULT_COUNT] = {[FAULT_CPU_SPIKE] = "cpu-high",
+    static const char *const detectors[FAULT_LIVE_COUNT] = {[FAULT_CPU_SPIKE] = "cpu-high",
                                                        [FAULT_NETWORK_DELAY] = "slow-network",
                                                        [FAULT_STORAGE_LATENCY] = "slow-storage",
                                                        [FAULT_SERVICE_CRASH] = "service-down",
                                                        [FAULT_SERVICE_HANG] = "hung"};
     struct policy policy = read_well(policy_default_text());
-    for (int kind = 0; kind < FAULT_COUNT; kind++) {
+    for (int kind = 0; kind < FAULT_LIVE_COUNT; kind++) {
         const struct detector *detector = find(&policy, detectors[kind]);
         assert_int_equal(detector->when[0].metric, fault_infos[kind].metric);
         assert_true(fault_infos[kind].cures & (1u << detector->ladder[0].remedy));

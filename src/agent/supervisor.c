@@ -182,7 +182,7 @@ static int start_built_in(struct supervisor *supervisor, int log_fd)
 /* Faults that sat in the old process do not strike the new one. */
 static void renew_pages(struct supervisor *supervisor)
 {
-    for (int kind = 0; kind < FAULT_COUNT; kind++)
+    for (int kind = 0; kind < FAULT_LIVE_COUNT; kind++)
         if (fault_infos[kind].cures & REMEDY_BIT(RESTART_SERVICE))
             page_renew(supervisor->options.page, (enum fault_kind)kind);
 }

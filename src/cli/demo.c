@@ -36,7 +36,7 @@ enum {
 static const struct {
     const char *node;
     const char *sentence;
-} cases[FAULT_COUNT] = {
+} cases[FAULT_LIVE_COUNT] = {
     [FAULT_CPU_SPIKE] = {"web-1", "its request loop burns %s of a core"},
     [FAULT_NETWORK_DELAY] = {"web-1", "its link holds every reply back for %s"},
     [FAULT_STORAGE_LATENCY] = {"db-1", "each write and fsync in its data folder waits %s"},
@@ -507,9 +507,9 @@ static int run_demo(const struct demo_options *options)
 static int choose_fault(const char *fault, const char *node, struct demo_options *options)
 {
     size_t count;
-    const char *const *names = fault_kind_names(&count);
+    const char *const *names = live_fault_kind_names(&count);
     int kind = fault_kind_of(fault);
-    if (kind < 0) {
+    if (kind < 0 || kind >= FAULT_LIVE_COUNT) {
         const char *near = text_nearest(fault, names, count);
         return fail(EXIT_USAGE, "demo: no fault is called '%s'%s%s%s; '%s inject --list' names them", fault,
                     near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "", program_name());

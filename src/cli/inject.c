@@ -38,7 +38,7 @@ static const char *cures_text(const struct fault_info *info, char out[128])
 static json_t *kinds_json(void)
 {
     json_t *kinds = json_array();
-    for (int kind = 0; kind < FAULT_COUNT; kind++) {
+    for (int kind = 0; kind < FAULT_LIVE_COUNT; kind++) {
         const struct fault_info *info = &fault_infos[kind];
         json_t *cures = json_array();
         for (int remedy = 0; remedy < REMEDY_COUNT; remedy++) {
@@ -58,7 +58,7 @@ static void print_kinds(void)
 {
     static const char *const titles[] = {"kind", ">intensity", "cured by", "what it does"};
     struct table *table = table_new(titles, 4);
-    for (int kind = 0; kind < FAULT_COUNT; kind++) {
+    for (int kind = 0; kind < FAULT_LIVE_COUNT; kind++) {
         const struct fault_info *info = &fault_infos[kind];
         char intensity[32], cures[128];
         table_cell(table, INK_BOLD, "%s", info->name);
@@ -72,7 +72,7 @@ static void print_kinds(void)
 static int unknown_kind(const char *given)
 {
     size_t count;
-    const char *const *names = fault_kind_names(&count);
+    const char *const *names = live_fault_kind_names(&count);
     const char *near = text_nearest(given, names, count);
     if (near)
         return fail(EXIT_USAGE, "inject: no fault is called '%s'; did you mean '%s'?", given, near);
@@ -152,6 +152,11 @@ int verb_inject(const struct verb *verb, int argc, char **argv)
     int kind = fault_kind_of(argv[1]);
     if (kind < 0)
         return unknown_kind(argv[1]);
+    if (kind >= FAULT_LIVE_COUNT)
+        return fail(EXIT_USAGE,
+                    "inject: %s is only in the synthetic world so far; '%s inject --list' names what can be "
+                    "done to live processes",
+                    argv[1], program_name());
     if (!text_is_name(argv[2], NODE_NAME_SIZE - 1))
         return fail(EXIT_USAGE, "inject: '%s' cannot be the name of a node", argv[2]);
     const struct fault_info *info = &fault_infos[kind];

@@ -56,10 +56,14 @@ static int present_plan(const struct source *source, const char *operand, int *p
         return fail(EXIT_USAGE, "approve: '%s' is not the number of an incident", operand);
     snprintf(path, sizeof path, "/v1/incidents/%llu", id);
     int code = source_call(source, "GET", path, NULL, NULL, &incident);
-    if (code == EXIT_DONE) {
+    const char *remedy = member_text(incident, "approvable");
+    if (code == EXIT_DONE && !*remedy) {
+        code = fail(EXIT_NOT_SO, "incident %llu is %s: nothing waits for an approval", id,
+                    member_text(incident, "state"));
+    } else if (code == EXIT_DONE) {
         *plan = (int)member_whole(incident, "plan");
-        fprintf(stderr, "  plan %d: %s on %s, for %s\n", *plan, member_text(incident, "remedy"),
-                member_text(incident, "node"), member_text(incident, "finding"));
+        fprintf(stderr, "  plan %d: %s on %s, for %s\n", *plan, remedy, member_text(incident, "node"),
+                member_text(incident, "finding"));
     }
     json_decref(incident);
     return code;

@@ -27,6 +27,7 @@ void act_order(struct core *core, uint32_t slot, struct effects *out)
     s->command.by_person = incident->approved;
     effects_add_control(core, out);
 
+    incident->plan += incident->approved; /* an approval is used up: the same word once more is for no plan */
     incident->command = s->command.id;
     incident->acted_at = core->now;
     incident->answer_by = s->command.answer_by;
@@ -94,6 +95,7 @@ static void end_not_begun(struct core *core, uint32_t slot, enum outcome outcome
         plan_next_rung(core, slot, WHY_NOT_BEGUN, out);
         return;
     }
+    incident->approved = 0; /* one word, one command */
     incident_move(incident, INCIDENT_PLANNED, WHY_NOT_BEGUN);
     effects_add_incident(core, out, EFFECT_RECORD, incident);
 }

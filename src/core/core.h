@@ -114,7 +114,9 @@ struct target {
 /* What a restore event brings back, in this order: control first, then nodes by hello, then the rest. */
 enum restore_kind { RESTORE_CONTROL, RESTORE_INCIDENT, RESTORE_ACTION, RESTORE_NODE, RESTORE_TARGET };
 
-struct restored_action { /* a disruptive command of the past, for attempts, cooldown and rates */
+struct restored_action {    /* a disruptive command of the past, for attempts, cooldown and rates */
+    uint64_t command, boot; /* if its incident was restored before, this completes its command */
+    instant expires_at;
     instant acted_at;
     instant ended_at;
     uint64_t rule, meaning; /* as in the command */
@@ -275,6 +277,9 @@ uint32_t core_fleet(const struct core *core);     /* nodes that are here: heard 
 uint32_t core_unhealthy(const struct core *core); /* of them, ill by themselves or silent */
 uint32_t core_disrupted(const struct core *core); /* of them, in flight, verifying or of unknown outcome */
 uint32_t core_budget(const struct core *core);    /* how many may be disrupted at once */
+
+/* What an approval of this incident would let go ahead now; REMEDY_NONE if nothing waits for one. */
+enum remedy core_approvable(const struct core *core, uint64_t id);
 
 /* The active, escalated or recently resolved incident with this id, or NULL. */
 const struct incident *core_incident(const struct core *core, uint64_t id);

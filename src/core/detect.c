@@ -5,7 +5,9 @@
  *     calm --when--> pending --when for `for`--> firing --clear--> clearing --clear for `healthy_for`--> calm
  *       ^____not when____|                          ^___not clear____|
  *
- * An unknown condition (a metric of it is missing) changes nothing: silence neither resolves nor condemns. */
+ * An unknown condition (a metric of it is missing) changes nothing: silence neither resolves nor condemns.
+ * But a run of samples in which it stays unknown for longer than one may be missing is broken, and begins
+ * anew. */
 #include "core/state.h"
 
 static enum truth compare(const struct condition *c, double x)
@@ -84,10 +86,11 @@ static void detect_calm(struct core *core, uint32_t number, uint32_t slot, const
         return;
     }
     struct node_cold *cold = cold_of(core, number);
-    if (!(node->pending & bit) || hole) {
+    if (!(node->pending & bit) || hole || at - cold->known_at[slot] > detect_hole(node)) {
         node->pending |= bit;
         cold->since[slot] = at;
     }
+    cold->known_at[slot] = at;
     if (detect_lasted(node, cold->since[slot], at, d->for_ns)) {
         node->pending &= ~bit;
         node->firing |= bit;
@@ -108,13 +111,16 @@ static void detect_firing(struct core *core, uint32_t number, uint32_t slot, con
         node->clearing &= ~bit;
         return;
     }
+    bool broken = hole || at - cold->known_at[slot] > detect_hole(node);
     if (truth == TRUTH_UNKNOWN) {
+        node->clearing &= broken ? ~bit : UINT32_MAX; /* what is not seen any more does not look well */
         return;
     }
-    if (!(node->clearing & bit) || hole) {
+    if (!(node->clearing & bit) || broken) {
         node->clearing |= bit;
         cold->since[slot] = at;
     }
+    cold->known_at[slot] = at;
     if (detect_lasted(node, cold->since[slot], at, d->healthy_for_ns)) {
         node->clearing &= ~bit;
         node->firing &= ~bit;
@@ -187,7 +193,4 @@ void detect_adopt_generation(struct core *core, uint32_t number)
         }
     }
     node->generation = core->policy_generation;
-    if (node->firing == 0) {
-        node->flags &= ~(uint32_t)NODE_WAS_ILL; /* another question, not another health */
-    }
 }

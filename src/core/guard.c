@@ -173,7 +173,8 @@ enum block_reason guard_check(const struct core *core, const struct incident *in
 /* People are told once when a finding cannot be acted on without them. */
 static bool wants_people(enum block_reason reason)
 {
-    return reason == BLOCK_UNCORROBORATED || reason == BLOCK_FLAPPING || reason == BLOCK_APPROVAL;
+    return reason == BLOCK_UNCORROBORATED || reason == BLOCK_FLAPPING || reason == BLOCK_RATE_TARGET ||
+           reason == BLOCK_APPROVAL;
 }
 
 /* The count of a reason that is over, or of which much has not been told. */
@@ -218,7 +219,9 @@ void guard_check_breaker(struct core *core, struct effects *out)
     const struct guards *guards = &core->policy.guards;
     uint32_t unhealthy = core_unhealthy(core);
     struct control *control = &core->control;
-    if (unhealthy < control->forgiven) {
+    /* After our own start or absence the ill are counted one by one as they report. */
+    bool settled = core->away_until == INSTANT_NONE || core->now - core->away_until >= MINUTE;
+    if (settled && unhealthy < control->forgiven) {
         control->forgiven = unhealthy;
         effects_add_control(core, out);
     }

@@ -81,8 +81,13 @@ bool node_hello(struct core *core, uint32_t number, const struct hello *hello, b
         node->flags |= NODE_DECLARED;
     }
     if (here) {
+        /* A hello of one that is here already is no sign of life: a node agent that starts again and again
+         * and never reports is silent. */
+        bool arrives = !(node->flags & NODE_HERE);
         node_arrive(core, node);
-        node_heard(core, node);
+        if (arrives) {
+            node_heard(core, node);
+        }
         node_schedule(core, number);
     }
     return true;
@@ -112,6 +117,8 @@ void node_goodbye(struct core *core, uint32_t number)
     held_forget(core, number);
     node_walk_later(core, number);
 }
+
+static void node_release(struct core *core, uint32_t number, struct effects *out);
 
 /* --- reports -------------------------------------------------------------------------------------------- */
 
@@ -203,10 +210,8 @@ static void report_evaluate(struct core *core, uint32_t number, const struct rep
                                .present = report->present,
                                .previous_present = first ? 0 : node->present,
                                .elapsed_s = duration_seconds(since_last)};
-    /* A quarter for the jitter of sampling: one sample may be missing, two may not.
-     * And what waited for us while we were away is dated by when we came back. */
-    bool hole = !first && (since_last > 2 * node->interval_ns + node->interval_ns / 4 ||
-                           node->sampled_at < core->away_until);
+    /* What waited for us while we were away is dated by when we came back. */
+    bool hole = !first && (since_last > detect_hole(node) || node->sampled_at < core->away_until);
     report_learn_interval(node, sampled_at);
     memcpy(node->value, report->value, sizeof node->value);
     node->present = report->present;
@@ -236,6 +241,13 @@ void node_report(struct core *core, const struct event *event, struct effects *o
         /* What is not looked at is no sign of life: a node that only repeats itself falls silent, and people
          * learn of it. */
         node_heard(core, node);
+    }
+    if (reject == REJECT_NONE && holds && cold_of(core, number)->held_count == HELD_MAX) {
+        if (report->sequence < cold_of(core, number)->held[0].report.sequence) {
+            holds = false; /* the oldest of too many is this one */
+        } else {
+            node_release(core, number, out); /* one judgement, as ever */
+        }
     }
     if (reject == REJECT_NONE && holds) {
         held_put(core, number, report, sampled_at);
@@ -312,6 +324,9 @@ void node_schedule(struct core *core, uint32_t number)
     instant at = node->flags & NODE_WORK ? core->now : silence_deadline(core, node);
     instant held = held_due(core, number);
     at = held < at ? held : at;
+    if (node->flags & NODE_SILENT && core->policy.guards.window_count > 0 && core->now + MINUTE < at) {
+        at = core->now + MINUTE;
+    }
     instant until_at;
     if (node->flags & NODE_MAINTAINED && target_is_maintained(core, number, &until_at)) {
         at = until_at < at ? until_at : at; /* a silent node does not call to be looked at again */
@@ -415,6 +430,8 @@ static void walk_left(struct core *core, uint32_t slot, struct effects *out)
     }
     if (incident_is_active(incident)) {
         plan_close(core, slot, INCIDENT_ESCALATED, WHY_UNWATCHED, out);
+    } else if (incident->state == INCIDENT_ESCALATED) {
+        heap_set(heap_of(core), heap_item_of_slot(core, slot), core->now + core->policy.guards.recurrence_ns);
     }
 }
 
@@ -488,7 +505,11 @@ void node_walk(struct core *core, uint32_t number, struct effects *out)
             node_walk_later(core, number);
             return;
         }
+        uint32_t before = out->count;
         walk_finding(core, number, detector, out);
+        if (out->count > before && out->list[out->count - 1].kind == EFFECT_REJECT) {
+            break; /* the table is full: once is enough */
+        }
     }
     node_refresh_illness(core, number, out);
 }
@@ -505,9 +526,10 @@ void node_refresh_illness(struct core *core, uint32_t number, struct effects *ou
         ill = ill || (i->state != INCIDENT_RESOLVED && !i->explained && !silence &&
                       (i->local_cause || i->state != INCIDENT_OPEN));
     }
-    ill = ill && !(node->flags & NODE_GONE);
+    ill = ill && (node->flags & NODE_HERE);
     if (ill != ((node->flags & NODE_ILL) != 0)) {
         node_mark(core, node, NODE_ILL, ill);
+        target_note_health(core, number, out);
         guard_check_breaker(core, out);
     }
 }

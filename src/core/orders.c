@@ -19,13 +19,32 @@ void orders_command_end(struct core *core, const struct event *event, struct eff
     act_end(core, s, end, out);
 }
 
-/* An escalated incident whose finding still stands: a person may say that its last remedy be tried all the
- * same. */
-static bool may_be_tried_again(const struct core *core, const struct incident *incident)
+/* An escalated incident whose finding still stands: a person may say that the last remedy of its ladder that
+ * does something be tried all the same. REMEDY_NONE if there is none. */
+static enum remedy remedy_to_retry(const struct core *core, const struct incident *incident)
 {
-    return incident->state == INCIDENT_ESCALATED && incident->remedy < REMEDY_COUNT &&
-           remedy_infos[incident->remedy].disruptive &&
-           (node_of(core, incident->node)->firing & (1u << incident->detector)) != 0;
+    const struct node *node = node_of(core, incident->node);
+    const struct detector *d = detector_of(core, incident);
+    if (node->flags & NODE_GONE || !(node->firing & (1u << incident->detector))) {
+        return REMEDY_NONE;
+    }
+    for (uint32_t rung = incident->rung + 1u; rung-- > 0;) {
+        if (rung < d->ladder_count && remedy_infos[d->ladder[rung].remedy].disruptive) {
+            return (enum remedy)d->ladder[rung].remedy;
+        }
+    }
+    return REMEDY_NONE;
+}
+
+enum remedy core_approvable(const struct core *core, uint64_t id)
+{
+    const struct incident *incident = core_incident(core, id);
+    if (incident == NULL || incident->detector == NO_INDEX) {
+        return REMEDY_NONE;
+    }
+    return incident->state == INCIDENT_PLANNED     ? (enum remedy)incident->remedy
+           : incident->state == INCIDENT_ESCALATED ? remedy_to_retry(core, incident)
+                                                   : REMEDY_NONE;
 }
 
 /* A word for one plan, the one that was shown, and for a time. It passes what the machine counts to stop
@@ -34,18 +53,22 @@ static void step_approve(struct core *core, uint32_t slot, const struct operator
                          struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
-    bool again = incident->detector != NO_INDEX && may_be_tried_again(core, incident);
-    if (incident->detector == NO_INDEX || (incident->state != INCIDENT_PLANNED && !again)) {
+    enum remedy remedy = core_approvable(core, incident->id);
+    if (remedy == REMEDY_NONE) {
         effects_add_reject(core, out, incident->node, REJECT_NOT_WAITING);
         return;
     }
-    if (order->plan != incident->plan ||
-        (order->remedy != REMEDY_NONE && order->remedy != incident->remedy)) {
+    if (order->plan != incident->plan || (order->remedy != REMEDY_NONE && order->remedy != remedy)) {
         effects_add_reject(core, out, incident->node, REJECT_OTHER_PLAN);
         return;
     }
-    if (again) {
-        plan_retry(core, slot);
+    if (incident->state == INCIDENT_PLANNED && incident->block == BLOCK_APPROVAL &&
+        core->now >= incident->planned_at + core->policy.guards.approval_ns) {
+        effects_add_reject(core, out, incident->node, REJECT_OTHER_PLAN);
+        return;
+    }
+    if (incident->state == INCIDENT_ESCALATED) {
+        plan_retry(core, slot, remedy);
     }
     incident->approved = 1;
     incident->approved_until = core->now + core->policy.guards.approval_ns;

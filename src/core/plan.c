@@ -170,13 +170,19 @@ static bool node_is_sick(const struct core *core, uint32_t number)
     if (node->flags & NODE_GONE) {
         return false;
     }
-    if (node->flags & NODE_SILENT || node->acting != NO_INDEX) {
+    instant heard_at = node->seen_at > core->away_until ? node->seen_at : core->away_until;
+    bool newly = core->now < heard_at + core->policy.guards.recurrence_ns;
+    if ((node->flags & NODE_SILENT && newly) || node->acting != NO_INDEX) {
         return true;
     }
     for (uint32_t s = node->first_incident; s != NO_INDEX; s = slot_of(core, s)->next) {
         const struct incident *i = &slot_of(core, s)->incident;
         instant told_until = i->closed_at + core->policy.guards.recurrence_ns;
-        if (incident_is_active(i) || (i->state == INCIDENT_ESCALATED && core->now < told_until)) {
+        bool left_alone = (i->block == BLOCK_STALE || i->block == BLOCK_UNCORROBORATED ||
+                           i->block == BLOCK_FLAPPING || i->block == BLOCK_APPROVAL) &&
+                          core->now >= i->blocked_at + core->policy.guards.recurrence_ns;
+        if ((incident_is_active(i) && !left_alone) ||
+            (i->state == INCIDENT_ESCALATED && core->now < told_until)) {
             return true;
         }
     }
@@ -388,18 +394,21 @@ void plan_next_rung(struct core *core, uint32_t slot, enum why why, struct effec
     plan_choose(core, slot, remedy, why, out);
 }
 
-/* A person wants the last remedy tried all the same. Its rung is the one of that remedy, so that the plan
- * stands on the ladder; should the policy have lost it, the next look plans anew. */
-void plan_retry(struct core *core, uint32_t slot)
+/* A person wants that remedy of its ladder tried all the same. Its rung is the newest one of that remedy, so
+ * that the plan stands on the ladder. */
+void plan_retry(struct core *core, uint32_t slot, enum remedy remedy)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
     const struct detector *d = detector_of(core, incident);
+    uint8_t found = 0;
     incident_move(incident, INCIDENT_PLANNED, WHY_APPROVED);
     for (uint8_t rung = 0; rung < d->ladder_count; rung++) {
-        if (d->ladder[rung].remedy == incident->remedy) {
-            incident->rung = rung;
+        if (d->ladder[rung].remedy == remedy && rung <= incident->rung) {
+            found = rung;
         }
     }
+    incident->rung = found;
+    incident->remedy = (uint8_t)remedy;
     incident->planned_at = core->now;
     incident->closed_at = INSTANT_NONE;
 }
@@ -408,7 +417,7 @@ static void plan_forget_left(struct core *core, uint32_t slot)
 {
     const struct incident *incident = &slot_of(core, slot)->incident;
     struct node *node = node_of(core, incident->node);
-    if (node->flags & NODE_GONE) {
+    if (!(node->flags & NODE_HERE)) {
         node->firing &= incident->detector == NO_INDEX ? node->firing : ~(1u << incident->detector);
         plan_release(core, slot);
     }

@@ -21,7 +21,8 @@ void policy_init(struct policy *policy)
         .backoff_base_ns = 10 * SECOND,
         .backoff_cap_ns = 10 * MINUTE,
         .backoff_reset_ns = 10 * MINUTE,
-        .rate_target = {.per_ns = HOUR, .max = 6},
+        /* A target that needs more than six actions a day has a cause that they do not reach. */
+        .rate_target = {.per_ns = 24 * HOUR, .max = 6},
         .rate_fleet = {.per_ns = MINUTE, .max = 10},
         /* Nagios calls a service flapping when 20 % of its last 21 checks changed its state. */
         .flapping_within_ns = 5 * MINUTE,

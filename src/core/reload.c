@@ -46,7 +46,9 @@ static uint32_t find_renamed(const struct policy *old, const struct policy *fres
  * and other thresholds makes a limit forget. */
 static void rename_actions(struct core *core, const struct policy *old)
 {
-    for (uint32_t d = 0; d < core->policy.detector_count; d++) {
+    const uint32_t count = core->policy.detector_count;
+    bool done[ACTIONS_KEPT] = {false};
+    for (uint32_t d = 0; d < count; d++) {
         const struct detector *before = &old->detectors[d], *now = &core->policy.detectors[d];
         bool kept = d < old->detector_count && before->name[0] != '\0' && now->name[0] != '\0' &&
                     (strcmp(before->name, now->name) == 0 || detector_same_meaning(before, now));
@@ -54,7 +56,9 @@ static void rename_actions(struct core *core, const struct policy *old)
         uint64_t meaning = kept ? detector_meaning_key(before) : 0;
         for (uint32_t i = 0; kept && i < ACTIONS_KEPT; i++) {
             struct past_action *action = &core->actions[i];
-            if (action->acted_at != INSTANT_NONE && (action->rule == rule || action->meaning == meaning)) {
+            if (!done[i] && action->acted_at != INSTANT_NONE &&
+                (action->rule == rule || action->meaning == meaning)) {
+                done[i] = true;
                 action->rule = detector_name_key(now->name);
                 action->meaning = detector_meaning_key(now);
             }
@@ -135,6 +139,9 @@ void reload_policy(struct core *core, const struct event *event)
         }
     }
     for (uint32_t n = 0; n < core->node_count; n++) {
+        if (node_of(core, n)->flags & NODE_MAINTAINED) {
+            node_walk_later(core, n);
+        }
         node_schedule(core, n); /* windows of maintenance and limits of silence may be others now */
     }
 }

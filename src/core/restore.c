@@ -1,6 +1,7 @@
 /* Restore and gap: the core learns what was before it was made, or that it was away. */
 #include "core/state.h"
 
+/* As far as the incident knows it; restore_action() completes it. */
 static void restore_command(struct slot *slot)
 {
     const struct incident *incident = &slot->incident;
@@ -12,7 +13,6 @@ static void restore_command(struct slot *slot)
                                      .answer_by = incident->answer_by,
                                      .ended_at = incident->ended_at,
                                      .node = incident->node,
-                                     .rule = detector_name_key(incident->detector_name),
                                      .attempt = incident->attempts,
                                      .by_person = incident->approved,
                                      .remedy = incident->remedy,
@@ -52,6 +52,7 @@ static void restore_incident(struct core *core, const struct incident *stored, s
     }
     struct slot *slot = slot_of(core, s);
     slot->incident = *stored;
+    slot->incident.blocked_count = 0;
     slot->incident.detector = reload_find_detector(&core->policy, stored->detector_name);
     restore_command(slot);
     hold_anew(core, &slot->incident);
@@ -75,6 +76,8 @@ static void restore_incident(struct core *core, const struct incident *stored, s
         instant *by = acting ? &slot->incident.answer_by : &slot->incident.verify_by;
         *by = *by < least ? least : *by;
         due = *by;
+    } else if (stored->state == INCIDENT_ESCALATED && !(node->flags & NODE_HERE)) {
+        due = core->now + core->policy.guards.recurrence_ns;
     } else if (stored->state == INCIDENT_RESOLVED) {
         due = stored->closed_at + core->policy.guards.recurrence_ns;
     }
@@ -87,6 +90,16 @@ static void restore_action(struct core *core, uint32_t number, const struct rest
 {
     node_cover(core, number);
     target_note_action(core, number, action);
+    for (uint32_t s = node_of(core, number)->first_incident; s != NO_INDEX; s = slot_of(core, s)->next) {
+        struct command *command = &slot_of(core, s)->command;
+        if (action->command != 0 && command->id == action->command) {
+            command->boot = action->boot;
+            command->expires_at = action->expires_at;
+            command->rule = action->rule;
+            command->meaning = action->meaning;
+            command->by_person = action->by_person;
+        }
+    }
     struct target *target = &cold_of(core, number)->target;
     if (action->ended_at > target->ended_at) {
         target->ended_at = action->ended_at;

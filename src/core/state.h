@@ -53,6 +53,7 @@ enum node_flag {
     NODE_MAINTAINED = 1 << 7, /* people are at work on it: does not count for the breaker */
     NODE_WAS_ILL = 1 << 8,    /* when its health was last looked at */
     NODE_HELD = 1 << 9,       /* reports that overtook others wait in its cold row */
+    NODE_FLAPPING = 1 << 10   /* its cold row says so too */
 };
 
 /* The hot row: all that a healthy report touches. */
@@ -84,6 +85,7 @@ struct node_cold {
     struct held held[HELD_MAX]; /* the lowest sequence number first */
     uint32_t held_count;
     uint32_t padding;
+    instant known_at[DETECTOR_MAX]; /* newest sample that the run under way was judged by */
     instant since[DETECTOR_MAX]; /* first sample of the present run of `when`, or of `clear` while clearing */
     instant began_at[DETECTOR_MAX]; /* first sample of the finding that fires now */
     instant acted_at[ATTEMPTS_MAX]; /* the machine's disruptive commands, the newest first */
@@ -220,6 +222,13 @@ void detect_report(struct core *core, uint32_t number, const struct sample_pair 
 void detect_silence(struct core *core, uint32_t number);
 duration detect_silent_after(const struct core *core, const struct node *node, uint32_t slot);
 void detect_adopt_generation(struct core *core, uint32_t number);
+/* How long a run of samples may be without one before it is broken: one may be missing, two may not. A
+ * quarter of an interval is for the jitter of sampling. */
+static inline duration detect_hole(const struct node *node)
+{
+    return 2 * node->interval_ns + node->interval_ns / 4;
+}
+
 /* A run of samples from `since` to `at` has lasted `wanted`, give or take the jitter of sampling. */
 bool detect_lasted(const struct node *node, instant since, instant at, duration wanted);
 
@@ -235,7 +244,8 @@ void plan_next_rung(struct core *core, uint32_t slot, enum why why, struct effec
 void plan_close(struct core *core, uint32_t slot, enum incident_state state, enum why why,
                 struct effects *out);
 void plan_release(struct core *core, uint32_t slot);
-void plan_retry(struct core *core, uint32_t slot); /* ESCALATED to PLANNED, on a person's word */
+void plan_retry(struct core *core, uint32_t slot,
+                enum remedy remedy); /* ESCALATED to PLANNED, on a person's word */
 bool plan_is_explained(const struct core *core, const struct incident *incident);
 void plan_due(struct core *core, uint32_t slot, struct effects *out);
 

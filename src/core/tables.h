@@ -30,6 +30,13 @@
     X(FAILOVER_STORAGE, "failover_storage", true, "let the service write to its standby folder")             \
     X(RESET_NETWORK, "reset_network", true, "replace the node's link by a fresh one")                        \
     X(DRAIN_NODE, "drain_node", true, "send the node no more requests until its service is restarted")       \
+    X(SHED_LOAD, "shed_load", true, "refuse a part of the requests until the load is what it can carry")     \
+    X(SCALE_OUT, "scale_out", true, "start a second instance that takes half of the load")                   \
+    X(ISOLATE_NEIGHBOUR, "isolate_neighbour", true, "take the processor from the process beside it")         \
+    X(CLEAN_DISK, "clean_disk", true, "remove what may be removed from the data folder")                     \
+    X(ROLLBACK_RELEASE, "rollback_release", true, "run the release before this one")                         \
+    X(ROLLBACK_CONFIG, "rollback_config", true, "go back to the configuration before this one")              \
+    X(REBOOT_NODE, "reboot_node", true, "start the node afresh, with all that runs on it")                   \
     X(PAGE_HUMAN, "page_human", false, "tell people and leave the node alone")
 
 /* X(symbol, name): the life of an incident, see incident.h for the drawing. */
@@ -153,18 +160,49 @@
     X(REPLANNED, "replanned") /* the policy has changed, and the plan no longer stands on the ladder */      \
     X(UNWATCHED, "unwatched") /* its node has left, or the policy does not watch for this any more */
 
-/* X(symbol, name, metric that must move, default intensity, least, most, unit of intensity, cures, sentence)
- * The intensity's unit is RATIO, SECONDS or NONE. `cures` is a mask of REMEDY_BIT()s. */
-#define FAULT_TABLE(X)                                                                                       \
+/* X(symbol, name, metric that must move, default intensity, least, most, unit of intensity, cures, masks,
+ * sentence) The intensity's unit is RATIO, SECONDS, COUNT or NONE. `cures` and `masks` (hides it for a while)
+ * are masks of REMEDY_BIT()s. The first table is done to live
+ * processes, both are in the synthetic world. */
+#define LIVE_FAULT_TABLE(X)                                                                                  \
     X(CPU_SPIKE, "cpu_spike", CPU_UTILIZATION, 0.95, 0.05, 1.0, RATIO, REMEDY_BIT(RESTART_SERVICE),          \
-      "the service burns that share of a core on its own request loop")                                      \
+      REMEDY_BIT(SHED_LOAD), "the service burns that share of a core on its own request loop")               \
     X(NETWORK_DELAY, "network_delay", NETWORK_LATENCY, 0.2, 0.001, 10.0, SECONDS, REMEDY_BIT(RESET_NETWORK), \
-      "the node's link holds every reply back that long")                                                    \
+      0, "the node's link holds every reply back that long")                                                 \
     X(STORAGE_LATENCY, "storage_latency", STORAGE_LATENCY, 0.25, 0.001, 10.0, SECONDS,                       \
-      REMEDY_BIT(FAILOVER_STORAGE), "each write and fsync in the service's data folder waits that long")     \
-    X(SERVICE_CRASH, "service_crash", SERVICE_UP, 1.0, 1.0, 1.0, NONE, REMEDY_BIT(RESTART_SERVICE),          \
+      REMEDY_BIT(FAILOVER_STORAGE), 0, "each write and fsync in the service's data folder waits that long")  \
+    X(SERVICE_CRASH, "service_crash", SERVICE_UP, 1.0, 1.0, 1.0, NONE, REMEDY_BIT(RESTART_SERVICE), 0,       \
       "the service's process is killed")                                                                     \
-    X(SERVICE_HANG, "service_hang", ERROR_RATIO, 1.0, 1.0, 1.0, NONE, REMEDY_BIT(RESTART_SERVICE),           \
+    X(SERVICE_HANG, "service_hang", ERROR_RATIO, 1.0, 1.0, 1.0, NONE, REMEDY_BIT(RESTART_SERVICE), 0,        \
       "the service's process is stopped: alive, and silent")
+
+#define WORLD_FAULT_TABLE(X)                                                                                 \
+    X(NOISY_NEIGHBOUR, "noisy_neighbour", NODE_CPU_UTILIZATION, 0.9, 0.1, 1.0, RATIO,                        \
+      REMEDY_BIT(ISOLATE_NEIGHBOUR) | REMEDY_BIT(DRAIN_NODE), 0,                                             \
+      "another process on the node takes that share of its processor")                                       \
+    X(MEMORY_LEAK, "memory_leak", MEMORY_BYTES, 0.2, 0.01, 10.0, RATIO, REMEDY_BIT(ROLLBACK_RELEASE),        \
+      REMEDY_BIT(RESTART_SERVICE), "the release loses that share of its memory's size each minute")          \
+    X(CRASH_LOOP, "crash_loop", SERVICE_STARTS, 5.0, 0.5, 120.0, SECONDS, REMEDY_BIT(ROLLBACK_RELEASE),      \
+      REMEDY_BIT(RESTART_SERVICE), "the release exits that long after each start")                           \
+    X(BAD_CONFIG, "bad_config", ERROR_RATIO, 0.5, 0.01, 1.0, RATIO, REMEDY_BIT(ROLLBACK_CONFIG), 0,          \
+      "the service refuses that share of its requests")                                                      \
+    X(NETWORK_LOSS, "network_loss", ERROR_RATIO, 0.2, 0.01, 1.0, RATIO, REMEDY_BIT(RESET_NETWORK), 0,        \
+      "the node's link loses that share of the replies")                                                     \
+    X(NODE_PARTITION, "node_partition", REQUEST_RATE, 1.0, 1.0, 1.0, NONE, 0, 0,                             \
+      "nothing gets from the node to the control plane; its users notice nothing")                           \
+    X(IO_ERROR, "io_error", ERROR_RATIO, 0.5, 0.01, 1.0, RATIO, REMEDY_BIT(FAILOVER_STORAGE), 0,             \
+      "that share of the writes in the data folder fails")                                                   \
+    X(DISK_FULL, "disk_full", FILESYSTEM_UTILIZATION, 1.0, 0.5, 1.0, RATIO, REMEDY_BIT(CLEAN_DISK), 0,       \
+      "the data folder is filled to that share; a full one fails every write")                               \
+    X(OVERLOAD, "overload", REQUEST_RATE, 4.0, 1.1, 50.0, COUNT,                                             \
+      REMEDY_BIT(SCALE_OUT) | REMEDY_BIT(SHED_LOAD), 0, "users send that many times their usual requests")   \
+    X(ZONE_OUTAGE, "zone_outage", SERVICE_UP, 1.0, 1.0, 1.0, NONE, 0, 0,                                     \
+      "the node is off, with all that runs on it, until the outage is over")                                 \
+    X(SENSOR_FAULT, "sensor_fault", CPU_UTILIZATION, 0.97, 0.0, 1.0, RATIO, 0, 0,                            \
+      "the node agent reports that value for its processor, and it is a lie")                                \
+    X(CLOCK_SKEW, "clock_skew", CPU_UTILIZATION, 86400.0, -86400.0, 86400.0, SECONDS, 0, 0,                  \
+      "the node's wall clock is off by that much")
+
+#define FAULT_TABLE(X) LIVE_FAULT_TABLE(X) WORLD_FAULT_TABLE(X)
 
 #endif

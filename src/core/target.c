@@ -22,6 +22,7 @@ void target_restore(struct core *core, uint32_t number, const struct target *tar
     instant ended_at = own->ended_at, trouble_at = own->trouble_at;
     *own = *target;
     own->change_next = target->change_next % CHANGES_MAX;
+    node_of(core, number)->flags |= target->flapping ? (uint32_t)NODE_FLAPPING : 0;
     own->ended_at = ended_at > target->ended_at ? ended_at : target->ended_at;
     own->trouble_at = trouble_at > target->trouble_at ? trouble_at : target->trouble_at;
 }
@@ -70,11 +71,15 @@ static bool flaps(const struct core *core, const struct target *target)
     return target->flapping ? 2 * count >= guards->flapping_changes : count >= guards->flapping_changes;
 }
 
-/* Its health is the question whether any detector fires. Called after each look at the node. */
+/* Its health is the question whether it is ill by itself: what a sick callee explains is not its own turning
+ * ill and well. Called whenever that may have changed. */
 void target_note_health(struct core *core, uint32_t number, struct effects *out)
 {
     struct node *node = node_of(core, number);
-    bool ill = node->firing != 0, was_ill = (node->flags & NODE_WAS_ILL) != 0;
+    if (!(node->flags & (NODE_ILL | NODE_WAS_ILL | NODE_FLAPPING))) {
+        return; /* the usual case touches no cold row */
+    }
+    bool ill = (node->flags & NODE_ILL) != 0, was_ill = (node->flags & NODE_WAS_ILL) != 0;
     struct target *target = &cold_of(core, number)->target;
     if (ill != was_ill) {
         node->flags ^= NODE_WAS_ILL;
@@ -82,13 +87,11 @@ void target_note_health(struct core *core, uint32_t number, struct effects *out)
         target->changed_at[target->change_next] = core->now;
         target->change_next = (target->change_next + 1) % CHANGES_MAX;
     }
-    if (ill || was_ill || target->flapping) {
-        bool now_flaps = flaps(core, target);
-        bool changed = ill != was_ill || now_flaps != (target->flapping != 0);
+    bool now_flaps = flaps(core, target);
+    if (ill != was_ill || now_flaps != (target->flapping != 0)) {
         target->flapping = now_flaps;
-        if (changed) {
-            effects_add_target(core, out, number);
-        }
+        node->flags = now_flaps ? node->flags | NODE_FLAPPING : node->flags & ~(uint32_t)NODE_FLAPPING;
+        effects_add_target(core, out, number);
     }
 }
 

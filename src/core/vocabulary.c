@@ -20,8 +20,8 @@ const struct metric_info metric_infos[METRIC_COUNT] = {METRIC_TABLE(X)};
 const struct remedy_info remedy_infos[REMEDY_COUNT] = {REMEDY_TABLE(X)};
 #undef X
 
-#define X(symbol, name, metric, intensity, least, most, unit, cures, sentence)                               \
-    {name, METRIC_##metric, intensity, least, most, UNIT_##unit, cures, sentence},
+#define X(symbol, name, metric, intensity, least, most, unit, cures, masks, sentence)                        \
+    {name, METRIC_##metric, intensity, least, most, UNIT_##unit, cures, masks, sentence},
 const struct fault_info fault_infos[FAULT_COUNT] = {FAULT_TABLE(X)};
 #undef X
 
@@ -129,4 +129,11 @@ const char *const *fault_kind_names(size_t *count)
 {
     *count = FAULT_COUNT;
     return fault_kind_words;
+}
+
+const char *const *live_fault_kind_names(size_t *count)
+{
+    const char *const *names = fault_kind_names(count);
+    *count = FAULT_LIVE_COUNT;
+    return names;
 }

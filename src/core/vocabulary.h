@@ -56,6 +56,9 @@ enum why { WHY_TABLE(X) WHY_COUNT };
 #define X(symbol, ...) FAULT_##symbol,
 enum fault_kind { FAULT_TABLE(X) FAULT_COUNT };
 #undef X
+#define X(symbol, ...) +1
+enum { FAULT_LIVE_COUNT = 0 LIVE_FAULT_TABLE(X) }; /* kinds below it can be done to live processes */
+#undef X
 
 struct metric_info {
     const char *name;
@@ -79,6 +82,7 @@ struct fault_info {
     double least, most;
     enum metric_unit unit;
     uint32_t cures; /* mask of REMEDY_BIT()s */
+    uint32_t masks; /* likewise: hides it for a while, and it comes back */
     const char *sentence;
 };
 
@@ -121,5 +125,6 @@ const char *const *remedy_names(size_t *count);
 const char *const *severity_names(size_t *count);
 const char *const *mode_names(size_t *count);
 const char *const *fault_kind_names(size_t *count);
+const char *const *live_fault_kind_names(size_t *count); /* those that can be done to live processes */
 
 #endif

@@ -15,7 +15,7 @@ static bool read_asked(json_t *document, struct asked *asked, struct json_error 
 {
     struct json_reader reader = json_reader_over(document, error);
     size_t count;
-    const char *const *kinds = fault_kind_names(&count);
+    const char *const *kinds = live_fault_kind_names(&count);
     asked->kind = json_read_word(&reader, "kind", JSON_REQUIRED, kinds, count, 0);
     const struct fault_info *info = &fault_infos[asked->kind];
     asked->node = json_read_string(&reader, "node", JSON_REQUIRED, NODE_NAME_SIZE - 1);

@@ -49,6 +49,16 @@ static bool copy_incident(void *context, const struct incident *incident)
     return true;
 }
 
+static void answer_shape(struct plane *plane, struct request *request, const struct book *book,
+                         const struct incident *incident)
+{
+    json_t *shape = shape_incident(plane->reader, book, incident, true);
+    enum remedy remedy = core_approvable(plane->core, incident->id);
+    json_object_set_new(shape, "approvable",
+                        remedy == REMEDY_NONE ? json_null() : json_string(remedy_name(remedy)));
+    api_answer(request, 200, shape);
+}
+
 static void answer_incident(struct plane *plane, struct request *request, uint64_t id)
 {
     struct incident incident;
@@ -60,7 +70,7 @@ static void answer_incident(struct plane *plane, struct request *request, uint64
     else if (rows == 0)
         server_problem(request, 404, NULL, "there is no incident %llu", (unsigned long long)id);
     else if (book)
-        api_answer(request, 200, shape_incident(plane->reader, book, &incident, true));
+        answer_shape(plane, request, book, &incident);
 }
 
 void api_show_incident(struct plane *plane, struct request *request, const char *name)

@@ -131,6 +131,7 @@ static void write_http(FILE *out, const struct plane *plane)
             http.refused);
     counter(out, "http_deadlines_total", "Connections cut because a request took too long to arrive.",
             http.deadlines);
+    counter(out, "http_idle_total", "Connections closed because no request came for too long.", http.idle);
     counter(out, "http_dropped_streams_total", "Event streams dropped because their reader was too slow.",
             http.dropped_streams);
     counter(out, "http_evicted_total", "Connections closed to make room for others.", http.evicted);

@@ -316,7 +316,10 @@ static bool restore_command(void *context, const struct command_row *row)
     struct event event = {.kind = EVENT_RESTORE, .node = command->node};
     event.of.restore.kind = RESTORE_ACTION;
     event.of.restore.what.action =
-        (struct restored_action){.acted_at = command->ordered_at,
+        (struct restored_action){.command = command->id,
+                                 .boot = command->boot,
+                                 .expires_at = command->expires_at,
+                                 .acted_at = command->ordered_at,
                                  .ended_at = not_begun ? INSTANT_NONE : command->ended_at,
                                  .rule = command->rule,
                                  .meaning = command->meaning,

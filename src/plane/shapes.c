@@ -416,7 +416,7 @@ json_t *shape_fault(const struct book *book, const struct fault_row *row)
 json_t *shape_fault_kinds(void)
 {
     json_t *list = json_array();
-    for (size_t kind = 0; kind < FAULT_COUNT; kind++) {
+    for (size_t kind = 0; kind < FAULT_LIVE_COUNT; kind++) {
         const struct fault_info *info = &fault_infos[kind];
         json_t *item = json_object(), *cures = json_array();
         for (uint32_t remedy = 0; remedy < REMEDY_COUNT; remedy++)

@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -18,12 +20,12 @@
 #define HEADERS_TOO_LONG    431
 #define SERVICE_UNAVAILABLE 503
 
-/* Pipelined requests of one connection that are taken before others have their turn. */
-#define REQUESTS_PER_TURN 16
+/* Pipelined requests of one connection that are taken when its turn in the backlog comes. Of what has just
+ * arrived one is taken: hundreds may arrive at once, and all ask for the longest answer there is. */
+#define REQUESTS_PER_TURN 4
 
 #define LINGER_NS SECOND
 
-static void process(struct connection *connection);
 static void settle(struct connection *connection);
 
 static char *request_bytes(const struct connection *connection)
@@ -66,14 +68,31 @@ static bool move_out_of_scratch(struct connection *connection, bool must)
 
 /* --- beginning and end ---------------------------------------------------------------------------------- */
 
+/* Who does not read would not hear of our end either: the kernel would keep what he did not take, and try for
+ * minutes, counted with no connection of ours. */
+static void reset_on_close(const struct connection *connection)
+{
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+static bool has_untaken(const struct connection *connection)
+{
+    int bytes = 0;
+    return ioctl(connection->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0;
+}
+
 void connection_free(struct connection *connection)
 {
     struct server *server = connection->server;
     CHECK(connection->phase != PHASE_WAITING); /* its owner would be left with a dead request */
     TAILQ_REMOVE(connection->known ? &server->known : &server->strangers, connection, link);
+    backlog_leave(connection);
     server->counts.connections--;
     if (connection->stream)
         stream_ended(connection);
+    if (connection->out.end > connection->out.start && !server->stopping)
+        reset_on_close(connection);
     if (connection->readable)
         event_free(connection->readable);
     if (connection->writable)
@@ -147,14 +166,6 @@ void connection_refuse(struct connection *connection, int status, const char *de
 
 /* --- answering ------------------------------------------------------------------------------------------ */
 
-/* Bytes wait that were not looked at. Others have their turn first: an activated event would be run before
- * the loop looks at any socket again, one that waits for a writable socket is found among the others. */
-static void come_back(struct connection *connection)
-{
-    connection->backlog = true;
-    event_add(connection->writable, NULL);
-}
-
 /* All of the answer is sent. */
 static void go_on(struct connection *connection)
 {
@@ -165,9 +176,8 @@ static void go_on(struct connection *connection)
     connection->phase = PHASE_IDLE;
     connection->idle_since = monotonic_ns();
     resume_reading(connection);
-    if (!connection->in_handler && connection->end > connection->start) {
-        come_back(connection);
-    }
+    if (!connection->in_handler && connection->end > connection->start)
+        backlog_join(connection);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *context)
@@ -180,8 +190,6 @@ static void on_writable(evutil_socket_t fd, short what, void *context)
     connection_flush(connection);
     if (connection->phase == PHASE_ANSWERING && connection->out.end == 0)
         go_on(connection);
-    else if (connection->phase == PHASE_IDLE && connection->backlog)
-        process(connection);
     if (connection->phase != PHASE_BROKEN)
         settle(connection);
 }
@@ -345,14 +353,13 @@ static bool advance(struct connection *connection)
     return connection->phase == PHASE_IDLE;
 }
 
-static void process(struct connection *connection)
+static void process(struct connection *connection, int most)
 {
-    connection->backlog = false;
-    for (int taken = 0; connection->start < connection->end && taken < REQUESTS_PER_TURN; taken++)
+    for (int taken = 0; connection->start < connection->end && taken < most; taken++)
         if (!advance(connection))
             return;
     if (connection->start < connection->end)
-        come_back(connection);
+        backlog_join(connection);
 }
 
 /* Somebody who waits for his answer cannot be refused any more; what he sent behind his request can. */
@@ -463,11 +470,22 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
         break;
     case PHASE_IDLE:
     case PHASE_READING:
-        if (connection->backlog || receive(connection))
-            process(connection);
+        if (connection->backlog)
+            break; /* its turn will come */
+        if (receive(connection))
+            process(connection, 1);
         settle(connection);
         break;
     }
+}
+
+void connection_take_backlog(struct connection *connection)
+{
+    backlog_leave(connection);
+    if (connection->phase != PHASE_IDLE)
+        return; /* it was refused or broken meanwhile */
+    process(connection, REQUESTS_PER_TURN);
+    settle(connection);
 }
 
 /* --- time ----------------------------------------------------------------------------------------------- */
@@ -494,6 +512,9 @@ bool connection_sweep(struct connection *connection, instant now)
     case PHASE_IDLE:
         if (now - connection->idle_since < patience(connection))
             return false;
+        counts->idle++;
+        if (has_untaken(connection))
+            reset_on_close(connection);
         connection_free(connection);
         return true;
     case PHASE_READING:

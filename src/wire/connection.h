@@ -59,7 +59,7 @@ struct outgoing {
 };
 
 struct connection {
-    TAILQ_ENTRY(connection) link;
+    TAILQ_ENTRY(connection) link, turn;
     struct server *server;
     struct event *readable, *writable;
     int fd;
@@ -67,7 +67,7 @@ struct connection {
     bool known;      /* has been given a good answer: in server->known, else in server->strangers */
     bool paused;     /* not looked at for reading */
     bool in_handler; /* the handler is being called for it */
-    bool backlog;    /* bytes that have come were not looked at yet */
+    bool backlog;    /* bytes that have come were not looked at yet: in server->backlog */
     bool last;       /* no further request is taken */
     instant since;   /* accepted, or given a good answer */
     instant idle_since;
@@ -102,9 +102,10 @@ struct server {
     server_stream_closed *closed;
     void *context;
     int fd;
-    struct event *accepting, *sweep, *sweep_on;
+    struct event *accepting, *sweep, *sweep_on, *backlog_on;
     struct connections strangers; /* by when they were accepted */
     struct connections known;     /* by when they were last given a good answer */
+    struct connections backlog;   /* by turns: who has sent more requests than were taken at once */
     size_t held_bytes;            /* in all buffers of connections */
     bool deaf;                    /* too many descriptors are open: nobody is accepted until the next sweep */
     bool stopping;
@@ -126,6 +127,9 @@ void connection_break(struct connection *connection); /* the loop will free it *
 /* Does what is due; true if that cut the connection, which may be freed then. */
 bool connection_sweep(struct connection *connection, instant now);
 
+/* On with what it has sent already; it may be freed then. */
+void connection_take_backlog(struct connection *connection);
+
 /* The answer to the request has been given to connection_send(): on to the next. `good`: not an error. */
 void connection_answered(struct connection *connection, bool good);
 
@@ -140,6 +144,10 @@ struct room {
     bool holding;                    /* only one that holds memory */
 };
 bool server_make_room(struct server *server, const struct room *room);
+
+/* Bytes wait that were not looked at: connection_take_backlog() follows when others have had their turn. */
+void backlog_join(struct connection *connection);
+void backlog_leave(struct connection *connection); /* also if it is not in it */
 
 /* --- outgoing.c ---------------------------------------------------------------------------------------- */
 

@@ -89,7 +89,7 @@ bool server_stream_send(struct stream *stream, const char *bytes, size_t length)
 
 /* Counters for /metrics. */
 struct server_counts {
-    uint64_t requests, refused, deadlines, dropped_streams, evicted;
+    uint64_t requests, refused, deadlines, idle, dropped_streams, evicted;
     size_t held_bytes; /* in buffers of connections */
     unsigned connections, streams;
 };
