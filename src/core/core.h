@@ -111,7 +111,10 @@ struct target {
     uint8_t reserved[7];
 };
 
-/* What a restore event brings back, in this order: control first, then nodes by hello, then the rest. */
+/* What restore events bring back, in this order: control, nodes (those that were here by a hello, older ones
+ * by RESTORE_NODE), targets, incidents the oldest first (all that are open or escalated, and those resolved
+ * within the recurrence window), and the commands of the last SPAN_MAX_NS the oldest first, each as an
+ * action. */
 enum restore_kind { RESTORE_CONTROL, RESTORE_INCIDENT, RESTORE_ACTION, RESTORE_NODE, RESTORE_TARGET };
 
 struct restored_action {    /* a disruptive command of the past, for attempts, cooldown and rates */
@@ -249,6 +252,9 @@ instant core_deadline(const struct core *core);
 
 /* A digest over everything that went in and came out: equal runs have equal digests. */
 uint64_t core_digest(const struct core *core);
+
+/* What a stored command is restored as. What never began ended no action. */
+struct restored_action core_restored_action(const struct command *command);
 
 /* --- looking in; nothing here changes anything ---------------------------------------------------------- */
 

@@ -85,6 +85,21 @@ static void restore_incident(struct core *core, const struct incident *stored, s
     node_walk_later(core, stored->node);
 }
 
+struct restored_action core_restored_action(const struct command *command)
+{
+    bool not_begun = outcome_never_began((enum outcome)command->outcome);
+    instant ended_at = command->ended_at == INSTANT_NONE ? command->ordered_at : command->ended_at;
+    return (struct restored_action){.command = command->id,
+                                    .boot = command->boot,
+                                    .expires_at = command->expires_at,
+                                    .acted_at = command->ordered_at,
+                                    .ended_at = not_begun ? INSTANT_NONE : ended_at,
+                                    .rule = command->rule,
+                                    .meaning = command->meaning,
+                                    .remedy = command->remedy,
+                                    .by_person = command->by_person};
+}
+
 /* They come the oldest first. */
 static void restore_action(struct core *core, uint32_t number, const struct restored_action *action)
 {

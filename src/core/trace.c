@@ -1,6 +1,7 @@
 #include "core/trace.h"
 
 #include "base/check.h"
+#include "core/state.h"
 
 #include <math.h>
 #include <string.h>
@@ -95,19 +96,52 @@ static void say_finding(struct text *text, const struct core *core, const struct
     }
 }
 
-static void say_seen(struct text *text, const struct incident *i)
+/* What `clear` asks for has proved the health. Of the rest, what users felt for instance, one sample may be
+ * off. */
+static bool speaks_for_health(const struct core *core, const struct incident *i, const struct evidence *e)
 {
+    const struct detector *d = i->detector == NO_INDEX ? NULL : &core_policy(core)->detectors[i->detector];
+    for (uint32_t k = 0; d != NULL && k < d->clear_count; k++) {
+        if (d->clear[k].metric == e->condition.metric) {
+            return true;
+        }
+    }
+    bool worse = metric_infos[e->condition.metric].worse_up ? e->after > e->before : e->after < e->before;
+    return d == NULL || !worse;
+}
+
+static void say_seen(struct text *text, const struct core *core, const struct incident *i)
+{
+    const char *between = "";
     for (uint32_t k = 0; k < i->evidence_count; k++) {
         const struct evidence *e = &i->evidence[k];
         enum metric metric = (enum metric)e->condition.metric;
-        text_addf(text, "%s%s ", k == 0 ? "" : ", ", metric_infos[metric].short_name);
+        if (!speaks_for_health(core, i, e)) {
+            continue;
+        }
+        text_addf(text, "%s%s ", between, metric_infos[metric].short_name);
+        between = ", ";
         trace_value(text, metric, e->before);
         text_add(text, " -> ");
         trace_value(text, metric, e->after);
     }
 }
 
-static void say_plan(struct text *text, const struct incident *i)
+/* The remedy that was tried last is due again. */
+static bool is_second_try(const struct core *core, const struct incident *i)
+{
+    const struct detector *d = i->detector == NO_INDEX ? NULL : &core_policy(core)->detectors[i->detector];
+    return d != NULL && i->rung > 0 && i->rung < d->ladder_count &&
+           d->ladder[i->rung - 1].remedy == i->remedy;
+}
+
+/* It was seen well, and then ill again: no verification has begun since. */
+static bool has_come_back(const struct incident *i)
+{
+    return i->reopened > 0 && i->outcome == OUTCOME_DONE && i->healthy_since != INSTANT_NONE;
+}
+
+static void say_plan(struct text *text, const struct core *core, const struct incident *i)
 {
     text_addf(text, "%s: ", remedy_name((enum remedy)i->remedy));
     switch ((enum why)i->why) {
@@ -115,7 +149,8 @@ static void say_plan(struct text *text, const struct incident *i)
         text_add(text, "the planner's proposal, and it is on the ladder");
         break;
     case WHY_STILL_ILL:
-        text_add(text, "the next rung; what was done did not help (ineffective)");
+        text_add(text, is_second_try(core, i) ? "once more; the first time did not help (ineffective)"
+                                              : "the next rung; what was done did not help (ineffective)");
         break;
     case WHY_COMMAND_FAILED:
         text_add(text, "the next rung; the command failed");
@@ -127,14 +162,29 @@ static void say_plan(struct text *text, const struct incident *i)
         text_add(text, "a person approved it");
         break;
     default:
-        text_add(text, i->reopened > 0  ? "the next rung; last time's only masked it"
-                       : i->local_cause ? "it is ill by itself"
-                                        : "nothing it calls explains it");
+        text_add(text, has_come_back(i) && is_second_try(core, i) ? "once more; the last one did not last"
+                       : i->reopened > 0 ? "the next rung; last time's only masked it"
+                       : i->local_cause  ? "it is ill by itself"
+                                         : "nothing it calls explains it");
     }
 }
 
-static void say_escalation(struct text *text, const struct core *core, const struct incident *i)
+/* `at`: now. */
+static void say_return(struct text *text, const struct incident *i, instant at)
 {
+    text_add(text, "back ");
+    text_duration(text, at - i->healthy_since);
+    text_add(text, " after it was well");
+}
+
+static void say_escalation(struct text *text, const struct core *core, const struct incident *i, instant at)
+{
+    bool ladder_is_done = i->why == WHY_PAGE || i->why == WHY_LADDER_END;
+    if (ladder_is_done && has_come_back(i)) {
+        say_return(text, i, at);
+        text_add(text, "; no other remedy is planned, people are told");
+        return;
+    }
     switch ((enum why)i->why) {
     case WHY_PAGE:
         text_add(text, i->attempts > 0 ? "told to people; what was tried did not help" : "told to people");
@@ -167,14 +217,14 @@ static void say_escalation(struct text *text, const struct core *core, const str
     }
 }
 
-static void say_resolution(struct text *text, const struct incident *i)
+static void say_resolution(struct text *text, const struct core *core, const struct incident *i)
 {
     switch ((enum why)i->why) {
     case WHY_HEALTHY:
         text_addf(text, "%s: ", verdict_name((enum verdict)i->verdict));
-        say_seen(text, i);
+        say_seen(text, core, i);
         text_add(text, i->verdict == VERDICT_EFFECTIVE
-                           ? "; nothing else got worse"
+                           ? "; nothing else fell ill"
                            : "; well again, but nobody said that the command was carried out");
         break;
     case WHY_UNWATCHED:
@@ -185,7 +235,22 @@ static void say_resolution(struct text *text, const struct incident *i)
     }
 }
 
-static void say_record(struct text *text, const struct core *core, const struct incident *i)
+static void say_opening(struct text *text, const struct core *core, const struct incident *i, instant at)
+{
+    say_finding(text, core, i);
+    if (i->why == WHY_REOPENED && i->healthy_since != INSTANT_NONE) {
+        text_add(text, "; ");
+        say_return(text, i, at);
+        text_add(text, ", so it was only masked");
+    } else {
+        text_add(text, i->why == WHY_REOPENED    ? "; it is back, so it was only masked"
+                       : i->why == WHY_LAPSED    ? "; planned anew, it was shown or approved too long ago"
+                       : i->why == WHY_REPLANNED ? "; planned anew, the policy has changed"
+                                                 : "");
+    }
+}
+
+static void say_record(struct text *text, const struct core *core, const struct incident *i, instant at)
 {
     if (i->why == WHY_ACKNOWLEDGED) {
         text_add(text, "a person has seen it");
@@ -193,14 +258,10 @@ static void say_record(struct text *text, const struct core *core, const struct 
     }
     switch ((enum incident_state)i->state) {
     case INCIDENT_OPEN:
-        say_finding(text, core, i);
-        text_add(text, i->why == WHY_REOPENED    ? "; it is back, so it was only masked"
-                       : i->why == WHY_LAPSED    ? "; planned anew, it was shown or approved too long ago"
-                       : i->why == WHY_REPLANNED ? "; planned anew, the policy has changed"
-                                                 : "");
+        say_opening(text, core, i, at);
         break;
     case INCIDENT_PLANNED:
-        say_plan(text, i);
+        say_plan(text, core, i);
         break;
     case INCIDENT_ACTING:
         text_addf(text, "its report is answered with %s", remedy_name((enum remedy)i->remedy));
@@ -215,10 +276,10 @@ static void say_record(struct text *text, const struct core *core, const struct 
                   remedy_name((enum remedy)i->remedy));
         break;
     case INCIDENT_RESOLVED:
-        say_resolution(text, i);
+        say_resolution(text, core, i);
         break;
     case INCIDENT_ESCALATED:
-        say_escalation(text, core, i);
+        say_escalation(text, core, i, at);
         break;
     case INCIDENT_STATE_COUNT:
     default:
@@ -226,12 +287,32 @@ static void say_record(struct text *text, const struct core *core, const struct 
     }
 }
 
-static void say_blocked(struct text *text, const struct incident *i)
+/* The end of a wait whose end is known, or INSTANT_NONE. */
+static instant blocked_until(const struct core *core, const struct incident *i)
 {
+    instant until_at = INSTANT_NONE;
+    if (i->block == BLOCK_MAINTENANCE) {
+        core_maintained(core, i->node, &until_at);
+    } else if (i->block == BLOCK_COOLDOWN || i->block == BLOCK_BACKOFF) {
+        instant cool_at = core_target(core, i->node)->ended_at + core_policy(core)->guards.cooldown_ns;
+        until_at = target_backs_off_until(core, i->node);
+        until_at = until_at > cool_at ? until_at : cool_at;
+    }
+    return until_at;
+}
+
+static void say_blocked(struct text *text, const struct core *core, const struct incident *i)
+{
+    instant until_at = blocked_until(core, i);
     if (i->remedy != REMEDY_NONE) {
         text_addf(text, "%s not done: ", remedy_name((enum remedy)i->remedy));
     }
     text_add(text, block_reason_sentence((enum block_reason)i->block));
+    if (until_at != INSTANT_NONE) {
+        char whole[32];
+        text_instant(whole, until_at);
+        text_addf(text, ", until %.8sZ", whole + 11);
+    }
     if (i->blocked_count > 1) {
         text_addf(text, " (%u times)", i->blocked_count);
     }
@@ -244,10 +325,10 @@ static void say_ended(struct text *text, const struct command *c)
     text_duration(text, c->ended_at - c->ordered_at);
 }
 
-static void say_notice(struct text *text, const struct core *core, const struct incident *i)
+static void say_notice(struct text *text, const struct core *core, const struct incident *i, instant at)
 {
     if (i->state == INCIDENT_ESCALATED) {
-        say_escalation(text, core, i);
+        say_escalation(text, core, i, at);
         return;
     }
     say_finding(text, core, i);
@@ -266,7 +347,7 @@ void trace_sentence(struct text *text, const struct core *core, const struct eff
 {
     switch ((enum effect_kind)effect->kind) {
     case EFFECT_RECORD:
-        say_record(text, core, &effect->of.incident);
+        say_record(text, core, &effect->of.incident, effect->at);
         break;
     case EFFECT_ACT:
         text_addf(text, "%s, command %llu", remedy_name((enum remedy)effect->of.command.remedy),
@@ -276,7 +357,7 @@ void trace_sentence(struct text *text, const struct core *core, const struct eff
         say_ended(text, &effect->of.command);
         break;
     case EFFECT_BLOCKED:
-        say_blocked(text, &effect->of.incident);
+        say_blocked(text, core, &effect->of.incident);
         break;
     case EFFECT_CONTROL:
         text_addf(text, "epoch %llu, automation %s, breaker %s", (unsigned long long)effect->of.control.epoch,
@@ -290,7 +371,7 @@ void trace_sentence(struct text *text, const struct core *core, const struct eff
         text_addf(text, "what should be done about %s?", effect->of.incident.detector_name);
         break;
     case EFFECT_NOTIFY:
-        say_notice(text, core, &effect->of.incident);
+        say_notice(text, core, &effect->of.incident, effect->at);
         break;
     case EFFECT_REJECT:
         text_add(text, reject_sentence((enum reject)effect->reject));
@@ -312,9 +393,11 @@ const char *trace_step(const struct effect *effect)
     case EFFECT_ACT:
         return "COMMAND";
     case EFFECT_ENDED:
-        return "DONE";
+        return effect->of.command.outcome == OUTCOME_DONE  ? "DONE"
+               : effect->of.command.outcome == OUTCOME_CUT ? "CUT"
+                                                           : "END";
     case EFFECT_BLOCKED:
-        return effect->of.incident.state == INCIDENT_OPEN ? "HELD" : "BLOCKED";
+        return "BLOCKED";
     case EFFECT_CONTROL:
         return "CONTROL";
     case EFFECT_TARGET:

@@ -9,9 +9,9 @@
 #include "base/text.h"
 #include "core/core.h"
 
-/* The step of the loop that an effect belongs to: "DETECT", "PLAN", "ACT", "COMMAND", "DONE", "VERIFY",
- * "RESOLVED", "PEOPLE", "HELD", "BLOCKED", "CONTROL", "ASK", "NOTIFY", "REJECT". Never longer than 8
- * characters. */
+/* The step of the loop that an effect belongs to: "DETECT", "PLAN", "ACT", "COMMAND", "DONE", "CUT",
+ * "END" (a command that ended otherwise), "VERIFY", "RESOLVED", "PEOPLE", "BLOCKED", "CONTROL", "TARGET",
+ * "ASK", "NOTIFY", "REJECT". Never longer than 8 characters. */
 const char *trace_step(const struct effect *effect);
 
 /* What happened and why, as one sentence without the node's name: "restart_service: web-1 is ill by itself".

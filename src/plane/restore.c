@@ -312,21 +312,8 @@ static bool restore_command(void *context, const struct command_row *row)
     const struct command *command = &row->command;
     if (command->node >= plane->roster.count)
         return true;
-    bool not_begun = outcome_never_began((enum outcome)command->outcome);
     struct event event = {.kind = EVENT_RESTORE, .node = command->node};
-    event.of.restore.kind = RESTORE_ACTION;
-    event.of.restore.what.action =
-        (struct restored_action){.command = command->id,
-                                 .boot = command->boot,
-                                 .expires_at = command->expires_at,
-                                 .acted_at = command->ordered_at,
-                                 .ended_at = not_begun ? INSTANT_NONE : command->ended_at,
-                                 .rule = command->rule,
-                                 .meaning = command->meaning,
-                                 .remedy = command->remedy,
-                                 .by_person = command->by_person};
-    if (!not_begun && command->ended_at == INSTANT_NONE)
-        event.of.restore.what.action.ended_at = command->ordered_at;
+    event.of.restore = (struct restore){.kind = RESTORE_ACTION, .what.action = core_restored_action(command)};
     plane_step(plane, &event);
     const struct incident *incident = core_incident(plane->core, command->incident);
     struct order *order = node_order(roster_node(&plane->roster, command->node), command);
