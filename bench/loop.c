@@ -163,13 +163,28 @@ static void print_json(const struct figure *figures, size_t count)
     printf("}\n");
 }
 
+/* The last column, broken at blanks so that no line is longer than 100. */
+static void print_what(const char *what)
+{
+    enum { AT = 49, ROOM = 100 - AT };
+    while (strlen(what) > ROOM) {
+        int length = ROOM;
+        while (length > 1 && what[length] != ' ')
+            length--;
+        printf("%.*s\n%*s", length, what, AT, "");
+        what += length + (what[length] == ' ');
+    }
+    printf("%s\n", what);
+}
+
 static void print_table(const struct figure *figures, size_t count, int rounds)
 {
     printf("the whole loop, every sample stored, default policy, control plane on one CPU, median of %d\n\n",
            rounds);
-    for (size_t i = 0; i < count; i++)
-        printf("  %-26s %12.*f %-4s  %s\n", figures[i].key, figures[i].digits, figures[i].value,
-               figures[i].unit, figures[i].what);
+    for (size_t i = 0; i < count; i++) {
+        printf("  %-26s %12.*f %-4s  ", figures[i].key, figures[i].digits, figures[i].value, figures[i].unit);
+        print_what(figures[i].what);
+    }
 }
 
 /* The same load against another server, for versus.sh; it must answer with "accepted":1. */

@@ -250,13 +250,18 @@ static void on_request(void *context, struct request *request)
     size_t length;
     const char *text = request_body(request, &length);
     json_t *body = length ? json_loadb(text, length, 0, NULL) : NULL;
-    if (strcmp(method, "PUT") == 0) {
+    if (world->strict) {
+        server_problem(request, 401, NULL, "a token is needed: Authorization: Bearer TOKEN");
+    } else if (strcmp(method, "PUT") == 0) {
         world->hellos++;
         snprintf(world->boot, sizeof world->boot, "%s", json_string_value(json_object_get(body, "boot")));
         world->service = (pid_t)json_integer_value(json_object_get(body, "pid"));
         answer_json(request,
                     json_pack("{s:s, s:i, s:f}", "node", "web-1", "epoch", world->epoch, "interval_s", 0.1));
     } else if (strcmp(method, "DELETE") == 0) {
+        const char *boot = request_query(request, "boot");
+        if (world->hellos > 0) /* it takes leave of its own boot only */
+            assert_string_equal(boot ? boot : "", world->boot);
         world->goodbyes++;
         server_answer(request, 204, NULL, "", 0);
     } else if (strstr(path, "/outcome")) {
@@ -294,6 +299,23 @@ void world_turn(struct world *world)
     event_base_dispatch(world->base);
 }
 
+static int open_log(const struct world *world, int flags)
+{
+    char path[96];
+    snprintf(path, sizeof path, "%s/stderr", world->folder);
+    return open(path, flags, 0600);
+}
+
+bool world_said(const struct world *world, const char *text)
+{
+    char said[16384] = "";
+    int fd = open_log(world, O_RDONLY);
+    ssize_t got = read(fd, said, sizeof said - 1);
+    close(fd);
+    said[got > 0 ? got : 0] = '\0';
+    return strstr(said, text) != NULL;
+}
+
 void world_agent_start(struct world *world, const char *manner, int interval_ms, const char *probe)
 {
     char url[64], interval[16], bytes[24], command[1024];
@@ -312,7 +334,7 @@ void world_agent_start(struct world *world, const char *manner, int interval_ms,
     world->agent = fork();
     if (world->agent == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        int log = open("/dev/null", O_WRONLY);
+        int log = open_log(world, O_WRONLY | O_CREAT | O_APPEND);
         if (!getenv("AGENT_TEST_TALK"))
             dup2(log, 2);
         close_range(3, ~0u, 0); /* the control plane's sockets must be the control plane's alone */

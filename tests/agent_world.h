@@ -39,6 +39,7 @@ struct world {
     bool forgetful;            /* nothing is called durable */
     bool mute;                 /* takes what comes, and does not answer reports any more */
     bool old;                  /* says no epoch in its answers, and knows nothing of gaps */
+    bool strict;               /* asks for tokens: 401 */
     bool picky;                /* refuses bodies with a report whose sequence ends in 77 */
     duration slow_ns;          /* reads a batch for that long, and cannot do anything else meanwhile */
     size_t spool_bytes;        /* 0: the node agent's default */
@@ -62,6 +63,9 @@ void world_plane_stop(struct world *world);
  * burns), stubborn (it ignores SIGTERM), parent (with a child in a session of its own, and one below that).
  */
 void world_agent_start(struct world *world, const char *manner, int interval_ms, const char *probe);
+
+/* True if the node agent has written that to its stderr. */
+bool world_said(const struct world *world, const char *text);
 
 /* Returns wait(2)'s status. */
 int world_agent_end(struct world *world, int signal_number);

@@ -320,18 +320,7 @@ static void restore_all(struct story *s, const struct story_store *kept)
     for (uint32_t i = 0; i < kept->commands; i++) {
         const struct command *c = &kept->command[i];
         restore(s, c->node,
-                &(struct restore){.kind = RESTORE_ACTION,
-                                  .what.action = {.command = c->id,
-                                                  .boot = c->boot,
-                                                  .expires_at = c->expires_at,
-                                                  .acted_at = c->ordered_at,
-                                                  .ended_at = outcome_never_began((enum outcome)c->outcome)
-                                                                  ? INSTANT_NONE
-                                                                  : c->ended_at,
-                                                  .rule = c->rule,
-                                                  .meaning = c->meaning,
-                                                  .remedy = c->remedy,
-                                                  .by_person = c->by_person}});
+                &(struct restore){.kind = RESTORE_ACTION, .what.action = core_restored_action(c)});
     }
 }
 

@@ -80,6 +80,28 @@ static void a_file_that_is_not_right_is_refused_with_its_line(void **state)
     remove(path);
 }
 
+static void a_fifo_or_another_users_file_is_no_token_file(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/homeostat-tokens-XXXXXX", path[64], error[512] = "";
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/tokens", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    alarm(10); /* nobody writes into it: who waits for that waits for ever */
+    assert_null(access_load(path, error, sizeof error));
+    alarm(0);
+    assert_non_null(strstr(error, "no regular file"));
+    remove(path);
+    if (geteuid() == 0) {
+        write_tokens(path, usual, 0600);
+        assert_int_equal(chown(path, 12345, 12345), 0);
+        assert_null(access_load(path, error, sizeof error));
+        assert_non_null(strstr(error, "belongs to another user (number 12345)"));
+        remove(path);
+    }
+    rmdir(folder);
+}
+
 static void each_token_opens_what_it_is_for(void **state)
 {
     (void)state;
@@ -249,6 +271,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_that_is_not_right_is_refused_with_its_line),
+        cmocka_unit_test(a_fifo_or_another_users_file_is_no_token_file),
         cmocka_unit_test(each_token_opens_what_it_is_for),
         cmocka_unit_test(the_api_asks_for_tokens),
         cmocka_unit_test(tokens_are_read_again_and_bad_ones_change_nothing),

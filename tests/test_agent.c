@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -278,6 +279,63 @@ static void a_stop_takes_the_whole_family(void **state)
         assert_true(world_is_gone(family[i]));
 }
 
+/* --- what it says --------------------------------------------------------------------------------------- */
+
+static void trouble_is_said_with_its_mend(void **state)
+{
+    struct world *world = *state;
+    world->strict = true;
+    world_agent_start(world, NULL, 100, "");
+    WAIT(world, 10, world_said(world, "(status 401); mend: --token-file FILE with a line 'node TOKEN'"));
+    assert_false(world_said(world, "{"));
+    pid_t first = world->agent;
+    world_agent_start(world, NULL, 100, ""); /* on the same folder */
+    int status = world_agent_end(world, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+    assert_true(world_said(world, "another node agent has this folder"));
+    world->agent = first;
+    world_agent_end(world, SIGTERM);
+}
+
+static void a_control_plane_that_is_not_there_has_no_status(void **state)
+{
+    struct world *world = *state;
+    world_plane_stop(world);
+    world_agent_start(world, NULL, 100, "");
+    int64_t by_ns = monotonic_ns() + 10 * SECOND;
+    while (!world_said(world, "does not take the hello") && monotonic_ns() < by_ns)
+        usleep(10000);
+    assert_true(world_said(world, "does not take the hello"));
+    assert_false(world_said(world, "(status"));
+    world_plane_start(world);
+    world_agent_end(world, SIGTERM);
+}
+
+static void a_fifo_in_the_journals_place_is_refused(void **state)
+{
+    struct world *world = *state;
+    static const char *const tails[] = {"", ".lock"};
+    struct journal *journal;
+    char path[128], strange[160];
+    snprintf(path, sizeof path, "%s/commands.journal", world->folder);
+    for (int i = 0; i < 2; i++) {
+        snprintf(strange, sizeof strange, "%s%s", path, tails[i]);
+        unlink(strange); /* the first opening has made a lock */
+        assert_int_equal(mkfifo(strange, 0600), 0);
+        alarm(10); /* nobody is at its other end */
+        assert_int_equal(journal_open(&journal, path), -ENOTSUP);
+        unlink(strange);
+        assert_int_equal(mkdir(strange, 0700), 0);
+        assert_int_equal(journal_open(&journal, path), -ENOTSUP);
+        assert_int_equal(rmdir(strange), 0);
+        alarm(0);
+    }
+    snprintf(strange, sizeof strange, "%s.new", path); /* it gives way to ours */
+    assert_int_equal(mkfifo(strange, 0600), 0);
+    assert_int_equal(journal_open(&journal, path), 0);
+    journal_close(&journal);
+}
+
 /* --- the journal ---------------------------------------------------------------------------------------- */
 
 static void a_torn_journal_keeps_what_was_whole(void **state)
@@ -349,6 +407,9 @@ int main(int argc, char **argv)
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest stories[] = {
+        STORY(trouble_is_said_with_its_mend),
+        STORY(a_control_plane_that_is_not_there_has_no_status),
+        STORY(a_fifo_in_the_journals_place_is_refused),
         STORY(a_torn_journal_keeps_what_was_whole),
         STORY(a_journal_forgets_the_oldest_and_refuses_them),
         STORY(a_busy_service_reads_one),

@@ -260,6 +260,42 @@ static void another_versions_file_is_set_aside(void **state)
     spool_close(&spool);
 }
 
+/* In whose folder somebody else has put things. */
+static void what_is_no_file_of_ours_does_not_hold_it_up(void **state)
+{
+    struct world *world = *state;
+    static const char *const names[] = {"999999999999.reports",   "-00000000001.reports",
+                                        "+00000000009.reports",   "7.reports",
+                                        "00000000000007.reports", "000000000007.report"};
+    char path[512], aside[512];
+    size_t bytes;
+    spool_leave_behind(world, FIRST_BOOT, SPOOL_BYTES_DEFAULT, 5, 0);
+    snprintf(path, sizeof path, "%s/000000000003.reports", spool_folder(world));
+    assert_int_equal(mkfifo(path, 0600), 0);
+    snprintf(path, sizeof path, "%s/000000000004.reports", spool_folder(world));
+    assert_int_equal(mkdir(path, 0700), 0);
+    snprintf(path, sizeof path, "%s/000000000005.reports", spool_folder(world));
+    assert_int_equal(symlink("/dev/zero", path), 0);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", spool_folder(world), names[i]);
+        file_write(path, (const uint8_t *)"strange", 7);
+    }
+    alarm(10); /* nobody writes into the FIFO */
+    struct spool *spool = spool_of(world, SECOND_BOOT, SPOOL_BYTES_DEFAULT);
+    alarm(0);
+    assert_int_equal(drain(spool, FIRST_BOOT, NULL), 5);
+    assert_int_equal(look_into(spool_folder(world), ".foreign", &bytes, aside), 3);
+    spool_fill(spool, SECOND_BOOT, 1, 3);
+    snprintf(path, sizeof path, "%s/000000000006.reports", spool_folder(world));
+    assert_int_equal(access(path, F_OK), 0); /* in its row, and not behind the highest there is */
+    assert_int_equal(drain(spool, SECOND_BOOT, NULL), 3);
+    spool_close(&spool);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", spool_folder(world), names[i]);
+        assert_int_equal(access(path, F_OK), 0);
+    }
+}
+
 static void without_a_disk_the_newest_are_kept_in_memory(void **state)
 {
     struct world *world = *state;
@@ -419,6 +455,7 @@ int main(int argc, char **argv)
         STORY(a_torn_tail_is_cut_off),
         STORY(a_flipped_bit_costs_one_report_and_is_told),
         STORY(another_versions_file_is_set_aside),
+        STORY(what_is_no_file_of_ours_does_not_hold_it_up),
         STORY(without_a_disk_the_newest_are_kept_in_memory),
         STORY(a_disk_that_fills_up_tears_nothing),
         STORY(after_a_reboot_the_wall_clock_tells_the_age),

@@ -109,6 +109,15 @@ static void a_copy_is_zeroed_to_its_end(void **state)
 
 /* --- durations ------------------------------------------------------------------------------------------ */
 
+static void control_characters_become_blanks(void **state)
+{
+    (void)state;
+    char text[] = "\x1b[2J\a\t\x7f\xc2\x9b"
+                  "31m \xc2\xa9 \xc3\xa9 \xe2\x82\x80 \xc2";
+    text_tame(text);
+    assert_string_equal(text, " [2J     31m \xc2\xa9 \xc3\xa9 \xe2\x82\x80 \xc2");
+}
+
 static void durations_read_well(void **state)
 {
     (void)state;
@@ -478,6 +487,7 @@ int main(void)
         cmocka_unit_test(text_grows_until_it_is_cut),
         cmocka_unit_test(nothing_follows_a_cut),
         cmocka_unit_test(a_copy_is_zeroed_to_its_end),
+        cmocka_unit_test(control_characters_become_blanks),
         cmocka_unit_test(durations_read_well),
         cmocka_unit_test(durations_are_read_as_policies_write_them),
         cmocka_unit_test(what_is_no_duration_is_refused),

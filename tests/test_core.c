@@ -43,8 +43,8 @@ static void test_cpu_is_high_and_a_restart_helps(void **state)
     story_expect(
         s, "6.1 DONE      web-1     restart_service done after 100 ms  incident 1\n"
            "6.1 VERIFY    web-1     restart_service ended; watching whether it helped  incident 1\n"
-           "11.0 RESOLVED  web-1     effective: cpu 97 % -> 3 %, latency 58 ms -> 1 ms; nothing else got "
-           "worse  incident 1\n");
+           "11.0 RESOLVED  web-1     effective: cpu 97 % -> 3 %, latency 58 ms -> 1 ms; nothing else fell "
+           "ill  incident 1\n");
     assert_int_equal(core_node_health(s->core, web), HEALTH_HEALTHY);
     assert_int_equal(core_disrupted(s->core), 0);
     story_free(&s);
@@ -168,7 +168,7 @@ static void test_without_an_outcome_nothing_is_called_effective(void **state)
     story_forget(s);
     story_reports(s, 5, 40, web, WELL);
     story_expect(
-        s, "24.0 DONE      web-1     restart_service unknown after 20 s  incident 1\n"
+        s, "24.0 END       web-1     restart_service unknown after 20 s  incident 1\n"
            "24.0 VERIFY    web-1     no answer to restart_service; watching whether it helped  incident 1\n"
            "29.0 RESOLVED  web-1     inconclusive: cpu 97 % -> 3 %, latency 58 ms -> 1 ms; well again, but "
            "nobody said that the command was carried out  incident 1\n");
@@ -241,10 +241,49 @@ static void test_the_same_finding_soon_after_means_it_was_only_masked(void **sta
     story_forget(s);
     story_reports(s, 61, 64, web, ILL);
     story_expect(
-        s, "64.0 DETECT    web-1     cpu above 90 % and latency above 20 ms for 3 s; it is back, so it was "
-           "only masked  incident 1\n"
+        s, "64.0 DETECT    web-1     cpu above 90 % and latency above 20 ms for 3 s; back 58 s after it was "
+           "well, so it was only masked  incident 1\n"
            "64.0 PLAN      web-1     drain_node: the next rung; last time's only masked it  incident 1\n"
            "64.0 ACT       web-1     its report is answered with drain_node, attempt 2  incident 1\n");
+    story_free(&s);
+}
+
+#define TWICE_POLICY                                                                                         \
+    "version: 1\ndetectors:\n" CPU_DETECTOR "playbooks:\n"                                                   \
+    "  - {on: cpu-high, steps: [restart_service, restart_service, page_human]}\n"                            \
+    "guards: {per_target: {cooldown: 5s, backoff: no}}\n"
+
+static void test_the_same_finding_again_is_healed_once_more_and_then_told(void **state)
+{
+    (void)state;
+    struct story *s = story_new(TWICE_POLICY);
+    uint32_t web = story_join(s, 0, "web-1", NULL);
+    story_reports(s, 1, 4, web, ILL);
+    story_end(s, 4.1, web, OUTCOME_DONE, true);
+    story_reports(s, 5, 60, web, WELL);
+    story_forget(s);
+    story_reports(s, 61, 64, web, ILL);
+    story_saw(s,
+              "64.0 PLAN      web-1     restart_service: once more; the last one did not last  incident 1");
+    story_end(s, 64.1, web, OUTCOME_DONE, true);
+    story_reports(s, 65, 100, web, WELL);
+    story_forget(s);
+    story_reports(s, 101, 104, web, ILL);
+    story_saw(s, "104.0 PEOPLE    web-1     back 38 s after it was well; no other remedy is planned, people "
+                 "are told  incident 1");
+    story_free(&s);
+}
+
+/* What `clear` does not ask for and one sample shows worse than before speaks neither for nor against it. */
+static void test_a_figure_that_got_worse_is_not_praised(void **state)
+{
+    (void)state;
+    struct story *s = story_new(CPU_POLICY);
+    uint32_t web = story_join(s, 0, "web-1", NULL);
+    story_reports(s, 1, 4, web, ILL);
+    story_end(s, 4.1, web, OUTCOME_DONE, true);
+    story_reports(s, 5, 12, web, "cpu=0.03 latency=0.401");
+    story_saw(s, "RESOLVED  web-1     effective: cpu 97 % -> 3 %; nothing else fell ill  incident 1");
     story_free(&s);
 }
 
@@ -964,6 +1003,8 @@ int main(void)
         cmocka_unit_test(test_what_gets_worse_after_the_action_is_harm),
         cmocka_unit_test(test_what_was_already_under_way_is_not_our_harm),
         cmocka_unit_test(test_the_same_finding_soon_after_means_it_was_only_masked),
+        cmocka_unit_test(test_the_same_finding_again_is_healed_once_more_and_then_told),
+        cmocka_unit_test(test_a_figure_that_got_worse_is_not_praised),
         cmocka_unit_test(test_much_later_it_is_a_new_trouble),
         cmocka_unit_test(test_a_command_that_never_began_is_tried_again),
         cmocka_unit_test(test_a_command_that_failed_midway_takes_the_next_rung),

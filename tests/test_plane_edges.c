@@ -306,7 +306,7 @@ static void the_api_describes_itself(void **state)
     world_open(&world, quick_policy);
     assert_int_equal(call(&world, "GET", "/openapi.json", NULL), 200);
     assert_string_equal(word(&world, "openapi"), "3.1.0");
-    assert_non_null(json_object_get(member(&world, "paths"), "/v1/nodes/{node}/reports"));
+    assert_non_null(json_object_get(member(&world, "paths"), "/v1/nodes/{id}/reports"));
     world_close(&world);
 }
 

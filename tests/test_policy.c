@@ -341,15 +341,16 @@ static void the_default_policy_has_a_cure_for_every_fault(void **state)
 {
     (void)state;
     static const char *const detectors[FAULT_LIVE_COUNT] = {[FAULT_CPU_SPIKE] = "cpu-high",
-                                                       [FAULT_NETWORK_DELAY] = "slow-network",
-                                                       [FAULT_STORAGE_LATENCY] = "slow-storage",
-                                                       [FAULT_SERVICE_CRASH] = "service-down",
-                                                       [FAULT_SERVICE_HANG] = "hung"};
+                                                            [FAULT_NETWORK_DELAY] = "slow-network",
+                                                            [FAULT_STORAGE_LATENCY] = "slow-storage",
+                                                            [FAULT_SERVICE_CRASH] = "service-down",
+                                                            [FAULT_SERVICE_HANG] = "hung"};
     struct policy policy = read_well(policy_default_text());
     for (int kind = 0; kind < FAULT_LIVE_COUNT; kind++) {
         const struct detector *detector = find(&policy, detectors[kind]);
         assert_int_equal(detector->when[0].metric, fault_infos[kind].metric);
         assert_true(fault_infos[kind].cures & (1u << detector->ladder[0].remedy));
+        assert_int_equal(detector->ladder[1].remedy, detector->ladder[0].remedy); /* twice, then people */
         assert_true(detector->confirm == 0 || detector_witnesses(detector) >= 2);
     }
     assert_int_equal(find(&policy, "service-down")->for_ns, 0);

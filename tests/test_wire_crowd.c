@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -151,6 +152,73 @@ static void a_reader_of_events_that_is_dropped_is_reset(void **state)
     world_stop(&world);
 }
 
+/* A request that waits costs its head, however long its body was; and what came behind it is not lost. */
+static void the_body_of_one_that_waits_can_be_dropped(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {"Content-Length: 100000\r\n\r\n", "Content-Length: 300\r\n\r\n",
+                                         "Content-Length: 0\r\n\r\n"};
+    static const size_t lengths[] = {100000, 300, 0};
+    char head[200], *text = malloc(200000);
+    assert_non_null(text);
+    for (int i = 0; i < 3; i++) {
+        struct world world;
+        struct peer peer;
+        world_start(&world, NULL);
+        peer_connect(&peer, &world);
+        snprintf(head, sizeof head, "POST /hold-bare HTTP/1.1\r\nHost: localhost:%d\r\n%s", world.port,
+                 bodies[i]);
+        size_t length = strlen(head);
+        memcpy(text, head, length);
+        memset(text + length, 'x', lengths[i]);
+        length += lengths[i];
+        length += (size_t)snprintf(text + length, 200,
+                                   "POST /echo HTTP/1.1\r\nHost: localhost:%d\r\nContent-Length: "
+                                   "7\r\n\r\nbehind!",
+                                   world.port);
+        peer_say_bytes(&peer, &world, text, length);
+        WAIT_FOR(&world, world.held_count == 1);
+        world_turn(&world);
+        assert_true(server_counts(world.server).held_bytes <= 1024);
+        server_answer(world.held[0], 200, NULL, "{}", 2);
+        WAIT_FOR(&world, peer_has_answers(&peer, 2));
+        assert_non_null(strstr(peer.heard, "behind!"));
+        peer_close(&peer);
+        world_stop(&world);
+    }
+    free(text);
+}
+
+/* There is memory for the answer, and not for what was sent behind its request. */
+static void without_memory_nothing_is_said_in_the_midst_of_an_answer(void **state)
+{
+    (void)state;
+    enum {
+        ROOM = 4 << 20,
+        ANSWER = ROOM - 200000
+    }; /* what of it does not go at once needs all of that room */
+    struct world world;
+    struct peer peer;
+    char text[256];
+    world_start(&world,
+                &(struct server_options){.memory_bytes_limit = ROOM, .streams = 1, .stream_bytes_limit = 1});
+    peer_connect(&peer, &world);
+    snprintf(text, sizeof text,
+             "GET /bytes?n=%d HTTP/1.1\r\nHost: localhost:%d\r\n\r\n"
+             "GET /now HTTP/1.1\r\nHost: localhost:%d\r\n\r\n",
+             ANSWER, world.port, world.port);
+    assert_true(peer_try_say(&peer, text));
+    WAIT_FOR(&world, world.requests == 1);
+    assert_true(server_counts(world.server).held_bytes >= ROOM);
+    WAIT_FOR(&world, peer_is_closed(&peer));
+    const char *body = strstr(peer.heard, "\r\n\r\n");
+    assert_non_null(body);
+    assert_int_equal(strspn(body + 4, "b"), ANSWER);
+    assert_int_equal(body[4 + ANSWER], '\0');
+    peer_close(&peer);
+    world_stop(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +228,8 @@ int main(void)
         cmocka_unit_test(one_that_sits_idle_is_closed_and_counted),
         cmocka_unit_test(what_an_idle_one_did_not_read_is_not_kept),
         cmocka_unit_test(a_reader_of_events_that_is_dropped_is_reset),
+        cmocka_unit_test(the_body_of_one_that_waits_can_be_dropped),
+        cmocka_unit_test(without_memory_nothing_is_said_in_the_midst_of_an_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

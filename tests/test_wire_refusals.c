@@ -67,6 +67,11 @@ static void what_does_not_hold_together_is_refused(void **state)
         {"GET /now HTTP/1.1\r\nHost: localhost:$\r\nA b: c\r\n\r\n", 400},
         {"GET /n%00ow HTTP/1.1\r\nHost: localhost:$\r\n\r\n", 400},
         {"GET /n%zzow HTTP/1.1\r\nHost: localhost:$\r\n\r\n", 400},
+        {"GET /tell%2fnow HTTP/1.1\r\nHost: localhost:$\r\n\r\n", 400},
+        {"GET /tell%2Fnow HTTP/1.1\r\nHost: localhost:$\r\n\r\n", 400},
+        {"GET /now HTTP/1.1\r\nHost: localhost:$\r\nAuthorization: Bearer a\r\nauthorization: Bearer "
+         "b\r\n\r\n",
+         400},
         {"GET /now?q=%0 HTTP/1.1\r\nHost: localhost:$\r\n\r\n", 400},
         {"G(T /now HTTP/1.1\r\nHost: localhost:$\r\n\r\n", 400},
         /* What two readers could take for different things. */

@@ -77,6 +77,13 @@ static void handle(void *context, struct request *request)
     } else if (strcmp(path, "/hold") == 0) {
         assert_true(world->held_count < HELD_MAX);
         world->held[world->held_count++] = request;
+    } else if (strcmp(path, "/hold-bare") == 0) {
+        assert_true(world->held_count < HELD_MAX);
+        world->held[world->held_count++] = request;
+        request_drop_body(request);
+        assert_string_equal(request_path(request), "/hold-bare");
+        assert_string_equal(request_body(request, &length), "");
+        assert_int_equal(length, 0);
     } else if (strcmp(path, "/events") == 0) {
         begin_stream(world, request);
     } else if (strcmp(path, "/bytes") == 0) {

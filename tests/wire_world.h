@@ -15,9 +15,9 @@
 #define HELD_MAX    64
 
 /* What the handler does: /now answers at once with {"now":true}; /echo with the body; /length with its
- * length; /tell with method, path, query `q` and header X-Q; /hold keeps the request in `held`; /events
- * begins a stream, its begin replays Last-Event-ID; /bytes?n=N answers with N bytes; all else is a 404
- * problem. */
+ * length; /hold-bare like /hold, but without the body; /tell with method, path, query `q` and header X-Q;
+ * /hold keeps the request in `held`; /events begins a stream, its begin replays Last-Event-ID; /bytes?n=N
+ * answers with N bytes; all else is a 404 problem. */
 struct world {
     struct event_base *base;
     struct server *server;

@@ -329,7 +329,16 @@ static int open_folder(struct agent *agent)
     if (error)
         return complain(agent, error, folder);
     error = journal_open(&agent->journal, agent->journal_path);
-    return error ? complain(agent, error, agent->journal_path) : 0;
+    if (error == -EBUSY)
+        fprintf(stderr,
+                "%s: another node agent has this folder, %s; mend: stop that one, or --folder FOLDER\n",
+                agent->options.name, folder);
+    else if (error == -ENOTSUP)
+        fprintf(stderr, "%s: %s, its .lock or its .new is no regular file; mend: remove it\n",
+                agent->options.name, agent->journal_path);
+    else if (error)
+        complain(agent, error, agent->journal_path);
+    return error;
 }
 
 /* After the journal, whose lock keeps others out. */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { LINE_SIZE = 384, LINES_MAX = 2048, PATH_BYTES = 4096 };
@@ -126,11 +127,31 @@ static void take_line(struct journal *journal, const char *line, size_t length)
         find(journal, number)->acknowledged = true;
 }
 
+/* A FIFO in the place of a file would keep us waiting for ever. */
+static int open_regular(const char *path, int flags)
+{
+    struct stat status;
+    int fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0644);
+    if (fd < 0)
+        return errno == EISDIR || errno == ENXIO ? -ENOTSUP : -errno;
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+        return fd;
+    close(fd);
+    return -ENOTSUP;
+}
+
 static int load(struct journal *journal)
 {
-    FILE *file = fopen(journal->path, "re");
-    if (!file)
-        return errno == ENOENT ? 0 : -errno;
+    int fd = open_regular(journal->path, O_RDONLY);
+    if (fd == -ENOENT)
+        return 0;
+    if (fd < 0)
+        return fd;
+    FILE *file = fdopen(fd, "r");
+    if (!file) {
+        close(fd);
+        return -ENOMEM;
+    }
     char *line = NULL;
     size_t size = 0;
     ssize_t length;
@@ -221,7 +242,9 @@ static int rewrite(struct journal *journal)
 {
     char fresh[PATH_BYTES + 8];
     snprintf(fresh, sizeof fresh, "%s.new", journal->path);
-    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
+    if (unlink(fresh) < 0 && errno != ENOENT)
+        return errno == EISDIR ? -ENOTSUP : -errno;
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
     if (fd < 0)
         return -errno;
     int error = write_number(fd, "epoch", journal->epoch_floor);
@@ -265,8 +288,8 @@ int journal_open(struct journal **out, const char *path)
     char lock[PATH_BYTES + 8];
     snprintf(lock, sizeof lock, "%s.lock", path);
     /* The lock has a file of its own, since the journal's file is replaced now and then. */
-    journal->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    int error = journal->lock_fd < 0 ? -errno : 0;
+    journal->lock_fd = open_regular(lock, O_RDWR | O_CREAT);
+    int error = journal->lock_fd < 0 ? journal->lock_fd : 0;
     if (!error && flock(journal->lock_fd, LOCK_EX | LOCK_NB) < 0)
         error = errno == EWOULDBLOCK ? -EBUSY : -errno;
     error = error ? error : load(journal);

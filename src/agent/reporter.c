@@ -6,13 +6,15 @@
 #include "agent/report.h"
 #include "agent/spool.h"
 #include "base/clock.h"
+#include "base/text.h"
 #include "wire/client.h"
 #include "wire/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { LIVE_FLIGHTS_MAX = 2 };
+enum { LIVE_FLIGHTS_MAX = 2, UNAUTHORIZED = 401 };
 
 static const duration answer_limit_ns = 3 * SECOND; /* reports are answered at once; a slow answer is none */
 static const duration hello_again_ns = 30 * SECOND; /* for a control plane that was replaced unnoticed */
@@ -48,16 +50,33 @@ static void send(struct reporter *reporter, const char *method, const char *tail
                context);
 }
 
+static void add_reason(struct text *text, const struct answer *answer, bool has_token)
+{
+    struct json_error error;
+    if (answer->status == 0) {
+        text_add(text, answer->error ? answer->error : "there was no answer");
+        return;
+    }
+    json_t *problem = answer->body ? json_parse(answer->body, answer->length, &error) : NULL;
+    const char *detail = json_string_value(json_object_get(problem, "detail"));
+    text_addf(text, "%s (status %d)", detail ? detail : answer->body ? answer->body : "", answer->status);
+    json_decref(problem);
+    if (answer->status == UNAUTHORIZED)
+        text_addf(text, "; mend: --token-file FILE with %s line 'node TOKEN', or HOMEOSTAT_TOKEN_FILE",
+                  has_token ? "the control plane's" : "a");
+}
+
 /* Once per trouble, not once per interval. */
 static void complain(struct reporter *reporter, const char *what, const struct answer *answer)
 {
-    if (!reporter->complained)
-        fprintf(stderr, "%s: %s: %s (status %d)\n", reporter->options.agent->name, what,
-                answer->error  ? answer->error
-                : answer->body ? answer->body
-                               : "",
-                answer->status);
+    char line[512];
+    struct text text = text_over(line, sizeof line);
+    if (reporter->complained)
+        return;
     reporter->complained = true;
+    add_reason(&text, answer, reporter->options.agent->token != NULL);
+    text_tame(line);
+    fprintf(stderr, "%s: %s: %s\n", reporter->options.agent->name, what, line);
 }
 
 /* --- hello ---------------------------------------------------------------------------------------------- */
@@ -305,5 +324,8 @@ void reporter_goodbye(struct reporter *reporter, duration timeout_ns, void (*don
 {
     reporter->goodbye_done = done;
     backlog_hold(reporter->backlog);
-    send(reporter, "DELETE", "", NULL, timeout_ns, on_goodbye, reporter);
+    /* Another node agent of this name may have begun: it is not the one that leaves. */
+    char tail[32] = "?boot=";
+    json_boot_text(tail + strlen(tail), reporter->options.boot);
+    send(reporter, "DELETE", tail, NULL, timeout_ns, on_goodbye, reporter);
 }

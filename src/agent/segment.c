@@ -187,7 +187,7 @@ static int read_file(struct segment *segment, int fd)
     struct stat status;
     if (fstat(fd, &status) < 0)
         return -errno;
-    if (status.st_size > FILE_BYTES_MAX)
+    if (!S_ISREG(status.st_mode) || status.st_size > FILE_BYTES_MAX)
         return SEGMENT_FOREIGN;
     size_t room = (size_t)status.st_size;
     segment->bytes = malloc(room + 1);
@@ -234,9 +234,9 @@ static int read_head(struct segment *segment)
 int segment_read(struct segment *segment, const char *path)
 {
     *segment = (struct segment){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return -errno;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) /* a link, or a socket */
+        return errno == ELOOP || errno == ENXIO ? SEGMENT_FOREIGN : -errno;
     int verdict = read_file(segment, fd);
     close(fd);
     verdict = verdict == SEGMENT_GOOD ? read_head(segment) : verdict;

@@ -48,7 +48,8 @@ size_t segment_put_floor(uint8_t out[RECORD_BYTES_MAX], uint64_t boot, uint64_t 
  * nothing of them is left in the file, or a torn tail if not even that could be mended. */
 int segment_append(int fd, size_t size, const uint8_t *bytes, size_t length);
 
-/* Another version's file; a head that was not written out; a head that cannot be right. */
+/* Another version's file, or no file at all but a FIFO, a folder, a link; a head that was not written out; a
+ * head that cannot be right. */
 enum segment_verdict { SEGMENT_GOOD, SEGMENT_FOREIGN, SEGMENT_TORN, SEGMENT_DAMAGED };
 
 /* A segment read back. */

@@ -10,6 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* No node agent comes that far, and twelve digits are enough for all that follow. */
+#define NUMBERS_END UINT64_C(500000000000)
+
 static const duration age_limit_ns = 1000 * HOUR; /* the control plane refuses what is older */
 
 /* --- finding what was left ------------------------------------------------------------------------------ */
@@ -36,6 +39,20 @@ struct finding {
     bool hole;           /* ... or is missing, which tells only if more of that boot follows */
 };
 
+/* What stands behind the number and ".reports" of a segment's name, "" if nothing does; NULL for a name that
+ * is not one of ours. */
+static const char *name_tail(const char *name, uint64_t *number)
+{
+    enum { DIGITS = 12 };
+    char ours[DIGITS + sizeof ".reports"];
+    if (strspn(name, "0123456789") != DIGITS)
+        return NULL;
+    *number = strtoull(name, NULL, 10);
+    snprintf(ours, sizeof ours, "%.12s.reports", name);
+    bool is_ours = strncmp(name, ours, sizeof ours - 1) == 0 && *number < NUMBERS_END;
+    return is_ours ? name + sizeof ours - 1 : NULL;
+}
+
 static int collect(const char *folder, struct numbers *numbers)
 {
     DIR *directory = opendir(folder);
@@ -43,12 +60,12 @@ static int collect(const char *folder, struct numbers *numbers)
         return -errno;
     for (const struct dirent *entry; (entry = readdir(directory));) {
         uint64_t number;
-        int used = 0;
-        if (sscanf(entry->d_name, "%12" SCNu64 ".reports%n", &number, &used) != 1 || used == 0)
+        const char *tail = name_tail(entry->d_name, &number);
+        if (!tail)
             continue;
         if (number > numbers->highest)
             numbers->highest = number;
-        if (entry->d_name[used] != '\0')
+        if (*tail != '\0')
             continue;
         if (numbers->count == numbers->room) {
             numbers->room = numbers->room ? 2 * numbers->room : 64;
@@ -174,7 +191,7 @@ static int find_number(struct finding *finding, uint64_t number)
         unlink(path);
         return 0;
     case SEGMENT_FOREIGN:
-        set_aside(spool, number, ".foreign", "is of another version and is not understood");
+        set_aside(spool, number, ".foreign", "is no segment of this version");
         return 0;
     case SEGMENT_DAMAGED:
         set_aside(spool, number, ".damaged", "has a damaged head");

@@ -75,6 +75,17 @@ bool text_copy(char *to, size_t capacity, const char *from)
     return fits;
 }
 
+void text_tame(char *text)
+{
+    for (unsigned char *at = (unsigned char *)text; *at; at++) {
+        bool c1 = at[0] == 0xC2 && at[1] >= 0x80 && at[1] <= 0x9F;
+        if (*at < ' ' || *at == 0x7F || c1)
+            *at = ' ';
+        if (c1)
+            *++at = ' ';
+    }
+}
+
 /* --- durations ------------------------------------------------------------------------------------------ */
 
 void text_duration(struct text *text, duration d)

@@ -24,6 +24,10 @@ void text_addf(struct text *text, const char *format, ...) __attribute__((format
  * digest alike; returns false if it was cut. `capacity` >= 1. */
 bool text_copy(char *to, size_t capacity, const char *from);
 
+/* Puts blanks in the place of control characters (C0, DEL, and C1 as UTF-8 has them): what others sent us is
+ * printed on people's terminals, which take some of them for orders. */
+void text_tame(char *text);
+
 /* "4 ms", "1.2 s", "3 s", "10 min": at most two significant figures below 10, whole numbers above. Units: ns,
  * us, ms, s (up to two minutes), min (up to two hours), h. */
 void text_duration(struct text *text, duration d);

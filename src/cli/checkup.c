@@ -65,11 +65,11 @@ static void print_check(const struct check *check)
     enum ink ink = state_inks[check->state];
     printf("  %s%-4s%s  %-*s  ", ink_on(stdout, ink), state_names[check->state], ink_off(stdout, ink),
            NAME_WIDTH, check->name);
-    print_folded(stdout, FOUND_COLUMN, check->found);
+    print_wrapped(stdout, FOUND_COLUMN, check->found);
     if (!check->mend[0])
         return;
     printf("%*s%s", FOUND_COLUMN, "", ink_on(stdout, INK_DIM));
-    print_folded(stdout, FOUND_COLUMN, check->mend);
+    print_wrapped(stdout, FOUND_COLUMN, check->mend);
     printf("%s", ink_off(stdout, INK_DIM));
 }
 

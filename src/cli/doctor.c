@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "policy/policy_file.h"
 #include "scenario/lab.h"
+#include "wire/client.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -194,14 +195,25 @@ static int examine(const struct doctor *doctor, bool json)
     return code;
 }
 
+/* Other verbs ask the control plane of HOMEOSTAT_URL; one on another machine is none of doctor's. */
+static int port_of_url(void)
+{
+    char host[256];
+    int port = 0;
+    const char *url = getenv("HOMEOSTAT_URL");
+    bool good = url && *url && client_parse_url(url, host, sizeof host, &port);
+    bool here = good && (strncmp(host, "127.", 4) == 0 || strcmp(host, "localhost") == 0);
+    return here ? port : 7070;
+}
+
 int verb_doctor(const struct verb *verb, int argc, char **argv)
 {
-    struct doctor doctor = {.port = 7070};
+    struct doctor doctor = {.port = port_of_url()};
     bool json = false;
     char database[PATH_SIZE];
     const struct flag flags[] = {
         {"db", 0, FLAG_TEXT, &doctor.database, "FILE", "the database to look at (lab/homeostat.db)"},
-        {"port", 'p', FLAG_WHOLE, &doctor.port, "PORT", "of the control plane (7070)"},
+        {"port", 'p', FLAG_WHOLE, &doctor.port, "PORT", "of the control plane (HOMEOSTAT_URL, 7070)"},
         {"policy", 0, FLAG_TEXT, &doctor.policy, "FILE", "a policy to read (policies/default.yaml)"},
         {"lab", 0, FLAG_TEXT, &doctor.lab, "FILE", "a lab to read (labs/default.yaml)"},
         {"thorough", 0, FLAG_YES, &doctor.thorough, NULL, "take as long as a large database needs"},

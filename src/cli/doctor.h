@@ -23,6 +23,8 @@ void doctor_port(const struct doctor *doctor, struct checkup *checkup);
 void doctor_leftovers(struct checkup *checkup);
 /* "process 12 (homeostat serve)" into `out`. */
 void doctor_name_process(int process, char *out, size_t size);
+/* The TCP port on which it listens, 0 if it does not or /proc does not show it to this user. */
+int doctor_port_of(int process);
 
 /* doctor_store.c */
 void doctor_store(const struct doctor *doctor, struct checkup *checkup);

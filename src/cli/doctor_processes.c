@@ -81,9 +81,10 @@ void doctor_name_process(int id, char *out, size_t size)
         snprintf(out, size, "a process that /proc does not show to this user");
     else if (!find_process(id, &process))
         snprintf(out, size, "process %d", id);
+    else if (process.verb[0]) /* what the fleet starts is called "exe" by the kernel */
+        snprintf(out, size, "process %d (homeostat %s)", id, process.verb);
     else
-        snprintf(out, size, "process %d (%s%s%s)", id, process.comm, process.verb[0] ? " " : "",
-                 process.verb);
+        snprintf(out, size, "process %d (%s)", id, process.comm);
 }
 
 typedef bool each_process(void *context, int id); /* false: enough */
@@ -107,26 +108,78 @@ struct holder { /* of a listening socket */
     char database[4096]; /* of a lock file that it holds open, "" */
 };
 
-/* The inode of the socket that listens on `port`, or 0. */
-static unsigned long listener_on(int port)
+typedef bool each_listener(void *context, int port, unsigned long inode); /* false: enough */
+
+static void all_listeners(each_listener *each, void *context)
 {
     static const char *const tables[] = {"/proc/net/tcp", "/proc/net/tcp6"};
     char line[LINE_SIZE];
-    unsigned long found = 0;
-    for (size_t i = 0; i < 2 && found == 0; i++) {
+    bool more = true;
+    for (size_t i = 0; i < 2 && more; i++) {
         FILE *file = fopen(tables[i], "re");
-        while (file && found == 0 && fgets(line, sizeof line, file)) {
+        while (file && more && fgets(line, sizeof line, file)) {
             unsigned local, state;
             unsigned long inode;
             if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*s %*s %lu", &local,
                        &state, &inode) == 3 &&
-                local == (unsigned)port && state == 0x0a)
-                found = inode;
+                state == 0x0a)
+                more = each(context, (int)local, inode);
         }
         if (file)
             fclose(file);
     }
-    return found;
+}
+
+struct listener { /* one is given, the other is wanted */
+    int process, port;
+    unsigned long inode;
+};
+
+static bool is_on_port(void *context, int port, unsigned long inode)
+{
+    struct listener *wanted = context;
+    wanted->inode = port == wanted->port ? inode : 0;
+    return wanted->inode == 0;
+}
+
+/* The inode of the socket that listens on `port`, or 0. */
+static unsigned long listener_on(int port)
+{
+    struct listener wanted = {.port = port};
+    all_listeners(is_on_port, &wanted);
+    return wanted.inode;
+}
+
+static bool holds_socket(int process, unsigned long inode)
+{
+    char path[64], link[256], wanted[64];
+    bool holds = false;
+    snprintf(path, sizeof path, "/proc/%d/fd", process);
+    snprintf(wanted, sizeof wanted, "socket:[%lu]", inode);
+    DIR *fds = opendir(path);
+    for (struct dirent *entry = fds ? readdir(fds) : NULL; entry; entry = readdir(fds)) {
+        ssize_t length = readlinkat(dirfd(fds), entry->d_name, link, sizeof link - 1);
+        link[length > 0 ? length : 0] = '\0';
+        holds |= strcmp(link, wanted) == 0;
+    }
+    if (fds)
+        closedir(fds);
+    return holds;
+}
+
+static bool is_of_process(void *context, int port, unsigned long inode)
+{
+    struct listener *wanted = context;
+    wanted->port = holds_socket(wanted->process, inode) ? port : 0;
+    return wanted->port == 0;
+}
+
+int doctor_port_of(int process)
+{
+    struct listener wanted = {.process = process};
+    if (process != NO_PROCESS)
+        all_listeners(is_of_process, &wanted);
+    return wanted.port;
 }
 
 static bool is_holder(void *context, int id)

@@ -69,7 +69,13 @@ static void look_at_lock(struct look *look)
         return;
     }
     doctor_name_process(look->holder, who, sizeof who);
-    checkup_add(look->checkup, "lock", CHECK_OK, "a control plane has the database: %s", who);
+    int port = doctor_port_of(look->holder);
+    bool elsewhere = port != 0 && port != look->doctor->port;
+    struct check *check = checkup_add(look->checkup, "lock", elsewhere ? CHECK_NOTE : CHECK_OK,
+                                      "a control plane has the database: %s", who);
+    if (elsewhere)
+        check_mend(check, "It listens on port %d: ask it with --url http://127.0.0.1:%d, or HOMEOSTAT_URL.",
+                   port, port);
 }
 
 /* --- reading -------------------------------------------------------------------------------------------- */

@@ -38,8 +38,8 @@ static const struct verb verbs[] = {
     {"pause", GROUP_OPERATE, "stop acting; detecting goes on", "", "", verb_control},
     {"resume", GROUP_OPERATE, "act again", "", "", verb_control},
     {"reset", GROUP_OPERATE, "close the breaker after it has tripped", "", "", verb_control},
-    {"policy", GROUP_OPERATE, "check, show, apply or test a policy file",
-     "check FILE | show [FILE] | apply FILE | test FILE...", "check policies/first.yaml", verb_policy},
+    {"policy", GROUP_OPERATE, "check, show, apply or test a policy file", "check|show|apply|test [FILE...]",
+     "check policies/first.yaml", verb_policy},
     {"serve", GROUP_OPERATE, "the control plane alone", "",
      "--db lab/homeostat.db --policy policies/default.yaml", verb_serve},
     {"agent", GROUP_OPERATE, "one node agent with the service it keeps alive", "NAME",
@@ -132,13 +132,22 @@ static int verb_help(const struct verb *verb, int argc, char **argv)
     return asked->run(asked, 2, arguments);
 }
 
+static int unknown_crash_point(void)
+{
+    char list[256];
+    struct text text = text_over(list, sizeof list);
+    for (int i = 0; i < CRASH_COUNT; i++)
+        text_addf(&text, "%s%s", i == 0 ? "" : i + 1 < CRASH_COUNT ? ", " : " or ", crash_infos[i].name);
+    return fail(EXIT_USAGE, "HOMEOSTAT_CRASH_AT wants NAME, or NAME:3 for the third time: %s", list);
+}
+
 int main(int argc, char **argv)
 {
     /* A reader that has seen enough (`| head`) or a peer that left is no reason to die in the middle of a
      * lab. */
     signal(SIGPIPE, SIG_IGN);
     if (!crash_arm(getenv("HOMEOSTAT_CRASH_AT")))
-        return fail(EXIT_USAGE, "HOMEOSTAT_CRASH_AT wants NAME or NAME:N, one of base/crash.h");
+        return unknown_crash_point();
     if (argc < 2) {
         print_first_help();
         return EXIT_DONE;

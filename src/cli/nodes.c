@@ -1,5 +1,6 @@
 /* nodes: every node with its health and its main figures. */
 #include "cli/cli.h"
+#include "cli/hint.h"
 #include "cli/show.h"
 #include "cli/source.h"
 
@@ -33,7 +34,8 @@ static void print_nodes(const json_t *nodes)
         const char *health = member_text(node, "health");
         double age = member_number(node, "last_report_age_s");
         table_cell(table, INK_BOLD, "%s", member_text(node, "node"));
-        table_cell(table, ink_of_word(health), "%s", health);
+        bool alone = *member_text(node, "maintained_until") != '\0';
+        table_cell(table, ink_of_word(health), "%s%s", health, alone ? ", left alone" : "");
         table_cell(table, INK_PLAIN, isnan(age) ? "-" : "%.1f s ago", age);
         sample_cell(table, node, "cpu_utilization");
         sample_cell(table, node, "request_latency");
@@ -43,6 +45,14 @@ static void print_nodes(const json_t *nodes)
         incident_cell(table, node);
     }
     table_print(&table, stdout, 2);
+    json_array_foreach(nodes, index, node)
+    {
+        char clock[16];
+        if (*member_text(node, "maintained_until"))
+            printf("  %s is left alone until %s (maintenance); '%s maintain %s --end' ends it now\n",
+                   member_text(node, "node"), member_clock(node, "maintained_until", clock), program_name(),
+                   member_text(node, "node"));
+    }
 }
 
 int verb_nodes(const struct verb *verb, int argc, char **argv)
@@ -57,6 +67,9 @@ int verb_nodes(const struct verb *verb, int argc, char **argv)
     int code = flags_read(verb, flags, argc, argv, 0, 0, &count);
     if (code >= 0)
         return code;
-    return source_show(&source, &(struct question){.kind = ASK_NODES}, json, "nodes", "no nodes yet",
+    code = source_show(&source, &(struct question){.kind = ASK_NODES}, json, "nodes", "no nodes yet",
                        print_nodes);
+    if (code == EXIT_DONE && !json)
+        print_standing(&source);
+    return code;
 }

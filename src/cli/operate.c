@@ -7,6 +7,7 @@
 #include "core/vocabulary.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static void print_incident(const json_t *incident)
 {
@@ -45,6 +46,16 @@ static int complain_about_remedy(const char *remedy)
                 near ? near : "", near ? "'?" : "");
 }
 
+static const char *why_not_approvable(const char *state)
+{
+    return strcmp(state, "open") == 0        ? "there is no plan yet"
+           : strcmp(state, "acting") == 0    ? "its command is under way already"
+           : strcmp(state, "verifying") == 0 ? "its command is done, and is being verified"
+           : strcmp(state, "resolved") == 0  ? "there is nothing left to do"
+           : strcmp(state, "escalated") == 0 ? "its finding is gone, or its ladder has nothing to try"
+                                             : "nothing waits for an approval";
+}
+
 /* An approval is bound to the plan that the person was shown: the one that stands now, unless he names
  * another. */
 static int present_plan(const struct source *source, const char *operand, int *plan)
@@ -58,8 +69,8 @@ static int present_plan(const struct source *source, const char *operand, int *p
     int code = source_call(source, "GET", path, NULL, NULL, &incident);
     const char *remedy = member_text(incident, "approvable");
     if (code == EXIT_DONE && !*remedy) {
-        code = fail(EXIT_NOT_SO, "incident %llu is %s: nothing waits for an approval", id,
-                    member_text(incident, "state"));
+        code = fail(EXIT_NOT_SO, "incident %llu is %s: %s", id, member_text(incident, "state"),
+                    why_not_approvable(member_text(incident, "state")));
     } else if (code == EXIT_DONE) {
         *plan = (int)member_whole(incident, "plan");
         fprintf(stderr, "  plan %d: %s on %s, for %s\n", *plan, remedy, member_text(incident, "node"),
@@ -107,6 +118,36 @@ int verb_acknowledge(const struct verb *verb, int argc, char **argv)
     return code >= 0 ? code : say(verb, &source, argv[1], "{}", json);
 }
 
+static int was_maintained(const struct source *source, const char *node, bool *was)
+{
+    char path[160];
+    json_t *answer = NULL;
+    snprintf(path, sizeof path, "/v1/nodes/%s", node);
+    int code = source_call(source, "GET", path, NULL, NULL, &answer);
+    *was = *member_text(answer, "maintained_until") != '\0';
+    json_decref(answer);
+    return code;
+}
+
+/* `length_ns` 0: its end was asked for. */
+static void say_maintained(const char *node, const json_t *answer, duration length_ns, bool was_alone)
+{
+    char clock[16], length[32];
+    struct text text = text_over(length, sizeof length);
+    bool alone = *member_text(answer, "maintained_until") != '\0';
+    text_duration(&text, length_ns);
+    if (length_ns > 0)
+        printf("  %s is left alone for %s, until %s (maintenance)\n", node, length,
+               member_clock(answer, "maintained_until", clock));
+    else if (alone)
+        printf("  %s is left alone until %s all the same: a window of the policy is on\n", node,
+               member_clock(answer, "maintained_until", clock));
+    else if (was_alone)
+        printf("  %s is watched and healed again\n", node);
+    else
+        printf("  %s was not left alone; nothing has changed\n", node);
+}
+
 int verb_maintain(const struct verb *verb, int argc, char **argv)
 {
     struct source source = {0};
@@ -130,13 +171,16 @@ int verb_maintain(const struct verb *verb, int argc, char **argv)
     snprintf(path, sizeof path, "/v1/nodes/%s/maintenance", argv[1]);
     snprintf(body, sizeof body, "{\"for_s\":%.3f}", duration_seconds(length_ns));
     json_t *answer = NULL;
-    code = source_call(&source, end ? "DELETE" : "PUT", path, NULL, end ? NULL : body, &answer);
+    bool was_alone = true;
+    code = end ? was_maintained(&source, argv[1], &was_alone) : EXIT_DONE;
+    if (code == EXIT_DONE && !was_alone) /* nobody need be told of an end */
+        answer = json_pack("{s:s, s:n}", "node", argv[1], "maintained_until");
+    else if (code == EXIT_DONE)
+        code = source_call(&source, end ? "DELETE" : "PUT", path, NULL, end ? NULL : body, &answer);
     if (code == EXIT_DONE && json)
         print_json(answer);
-    else if (code == EXIT_DONE && json_is_null(json_object_get(answer, "maintained_until")))
-        printf("  %s is watched and healed again\n", argv[1]);
     else if (code == EXIT_DONE)
-        printf("  %s is left alone until %s\n", argv[1], member_text(answer, "maintained_until"));
+        say_maintained(argv[1], answer, end ? 0 : length_ns, was_alone);
     json_decref(answer);
     return code;
 }

@@ -148,8 +148,7 @@ int verb_policy(const struct verb *verb, int argc, char **argv)
     bool effective = false, json = false, verbose = false;
     const struct flag flags[] = {
         {"effective", 0, FLAG_YES, &effective, NULL, "show: with every default filled in"},
-        {"json", 0, FLAG_YES, &json, NULL,
-         "the API's JSON as it is (show of the running one, apply), or the results of test"},
+        {"json", 0, FLAG_YES, &json, NULL, "of test the results, of apply and show the API's JSON"},
         {"verbose", 'v', FLAG_YES, &verbose, NULL, "test: the trace of every case"},
         SOURCE_URL_FLAG(&source),
         {"db", 0, FLAG_TEXT, &source.db, "FILE", "show: the newest policy of this database"},

@@ -11,7 +11,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { COLUMNS_MAX = 12 };
+enum { COLUMNS_MAX = 12, PAGE_WIDTH = 100, TEXT_LEAST = 30 };
 
 struct cell {
     char *text;
@@ -49,21 +49,22 @@ enum ink ink_of_word(const char *word)
     static const struct {
         const char *word;
         enum ink ink;
-    } inks[] = {{"healthy", INK_GREEN},   {"resolved", INK_GREEN},
-                {"effective", INK_GREEN}, {"done", INK_GREEN},
-                {"RESOLVED", INK_GREEN},  {"cured", INK_GREEN},
-                {"ill", INK_RED},         {"escalated", INK_RED},
-                {"harmed", INK_RED},      {"FAULT", INK_RED},
-                {"failed", INK_RED},      {"critical", INK_RED},
-                {"PEOPLE", INK_RED},      {"active", INK_RED},
-                {"DETECT", INK_YELLOW},   {"healing", INK_YELLOW},
-                {"open", INK_YELLOW},     {"planned", INK_YELLOW},
-                {"acting", INK_YELLOW},   {"verifying", INK_YELLOW},
-                {"asked", INK_YELLOW},    {"ineffective", INK_YELLOW},
-                {"silent", INK_DIM},      {"gone", INK_DIM},
-                {"unknown", INK_DIM},     {"HELD", INK_DIM},
-                {"BLOCKED", INK_DIM},     {"none", INK_DIM},
-                {"inconclusive", INK_DIM}};
+    } inks[] = {{"healthy", INK_GREEN},    {"resolved", INK_GREEN},
+                {"effective", INK_GREEN},  {"done", INK_GREEN},
+                {"RESOLVED", INK_GREEN},   {"cured", INK_GREEN},
+                {"ill", INK_RED},          {"escalated", INK_RED},
+                {"harmed", INK_RED},       {"FAULT", INK_RED},
+                {"failed", INK_RED},       {"critical", INK_RED},
+                {"PEOPLE", INK_RED},       {"active", INK_RED},
+                {"DETECT", INK_YELLOW},    {"healing", INK_YELLOW},
+                {"open", INK_YELLOW},      {"planned", INK_YELLOW},
+                {"acting", INK_YELLOW},    {"verifying", INK_YELLOW},
+                {"asked", INK_YELLOW},     {"ineffective", INK_YELLOW},
+                {"silent", INK_DIM},       {"gone", INK_DIM},
+                {"unknown", INK_DIM},      {"alone", INK_DIM},
+                {"BLOCKED", INK_DIM},      {"none", INK_DIM},
+                {"inconclusive", INK_DIM}, {"CUT", INK_YELLOW},
+                {"END", INK_YELLOW}};
     for (size_t i = 0; i < COUNT_OF(inks); i++) {
         if (strcmp(word, inks[i].word) == 0)
             return inks[i].ink;
@@ -97,9 +98,9 @@ static size_t terminal_width(FILE *stream)
     return known && size.ws_col >= 40 ? size.ws_col : SIZE_MAX;
 }
 
-void print_folded(FILE *stream, size_t column, const char *text)
+static void fold(FILE *stream, size_t column, size_t width, const char *text)
 {
-    size_t width = terminal_width(stream), at = column;
+    size_t at = column;
     while (*text) {
         size_t blanks = strspn(text, " ");
         size_t length = blanks + strcspn(text + blanks, " ");
@@ -116,6 +117,18 @@ void print_folded(FILE *stream, size_t column, const char *text)
         text += length;
     }
     fputc('\n', stream);
+}
+
+void print_folded(FILE *stream, size_t column, const char *text)
+{
+    fold(stream, column, terminal_width(stream), text);
+}
+
+void print_wrapped(FILE *stream, size_t column, const char *text)
+{
+    size_t width = terminal_width(stream), least = column + TEXT_LEAST;
+    width = width == SIZE_MAX ? PAGE_WIDTH : width;
+    fold(stream, column, width > least ? width : least, text);
 }
 
 struct table *table_new(const char *const *titles, size_t columns)
@@ -142,11 +155,18 @@ void table_cell(struct table *table, enum ink ink, const char *format, ...)
     add_cell(table, ink, text);
 }
 
-static void print_cell(const struct table *table, const struct cell *cell, size_t column, size_t width,
-                       FILE *stream)
+/* `at`: the column of the screen at which it begins. */
+static void print_cell(const struct table *table, const struct cell *cell, size_t column, size_t at,
+                       size_t width, FILE *stream)
 {
     int pad = (int)(width - text_width(cell->text));
     bool last = column + 1 == table->columns;
+    if (last && !table->right[column]) {
+        fputs(ink_on(stream, cell->ink), stream);
+        print_wrapped(stream, at, cell->text);
+        fputs(ink_off(stream, cell->ink), stream);
+        return;
+    }
     fprintf(stream, "%*s%s%s%s", table->right[column] ? pad : 0, "", ink_on(stream, cell->ink), cell->text,
             ink_off(stream, cell->ink));
     if (last)
@@ -165,11 +185,14 @@ void table_print(struct table **table_slot, FILE *stream, int indent)
         if (wide > width[i % table->columns])
             width[i % table->columns] = wide;
     }
-    for (size_t i = 0; i < table->count; i++) {
+    for (size_t i = 0, at = 0; i < table->count; i++) {
         size_t column = i % table->columns;
-        if (column == 0)
+        if (column == 0) {
             fprintf(stream, "%*s", indent, "");
-        print_cell(table, &table->cells[i], column, width[column], stream);
+            at = (size_t)indent;
+        }
+        print_cell(table, &table->cells[i], column, at, width[column], stream);
+        at += width[column] + 2;
         free(table->cells[i].text);
     }
     free(table->cells);

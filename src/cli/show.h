@@ -25,6 +25,9 @@ size_t text_width(const char *text);
  * follows is indented to that column; elsewhere it stays one line. */
 void print_folded(FILE *stream, size_t column, const char *text);
 
+/* The same, broken at 100 columns where there is no terminal: for pages, not for logs. */
+void print_wrapped(FILE *stream, size_t column, const char *text);
+
 /* --- tables --------------------------------------------------------------------------------------------- */
 
 struct table;
@@ -37,7 +40,7 @@ void table_cell(struct table *table, enum ink ink, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Prints to `stream` with `indent` blanks before each line, frees, and forgets the owner's variable. The last
- * row must be complete. */
+ * row must be complete. The text of a last column that is set flush left is wrapped. */
 void table_print(struct table **table, FILE *stream, int indent);
 
 /* --- JSON members --------------------------------------------------------------------------------------- */

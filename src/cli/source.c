@@ -115,6 +115,17 @@ int source_call(const struct source *source, const char *method, const char *pat
     return code;
 }
 
+json_t *source_health(const struct source *source)
+{
+    if (source->db && !source->url)
+        return NULL;
+    char *text;
+    int status = call(source, source_url(source), "GET", "/healthz", NULL, NULL, &text);
+    json_t *health = status > 0 ? json_loads(text ? text : "", 0, NULL) : NULL; /* 503 has a body, too */
+    free(text);
+    return health;
+}
+
 /* `name` has passed text_is_name(), so nothing in it needs escaping. */
 static void question_path(const struct question *question, char path[PATH_SIZE])
 {

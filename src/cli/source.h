@@ -58,6 +58,10 @@ int source_read_database(const char *path, const struct question *question, json
 int source_call(const struct source *source, const char *method, const char *path, const char *content_type,
                 const char *body, json_t **answer);
 
+/* What /healthz answers, the caller's; NULL without a word if nobody does, or if `source` names a database.
+ */
+json_t *source_health(const struct source *source);
+
 /* The URL that source_call() uses. */
 const char *source_url(const struct source *source);
 

@@ -52,12 +52,13 @@ void story_line(struct story *story, instant at, const char *step, const char *f
 
 static bool belongs(const struct story *story, const char *kind, const char *step)
 {
-    if (strcmp(kind, "incident") == 0 || strcmp(step, "DONE") == 0)
+    if (strcmp(kind, "incident") == 0 || strcmp(step, "DONE") == 0 || strcmp(step, "CUT") == 0 ||
+        strcmp(step, "END") == 0)
         return true;
     if (strcmp(kind, "control") == 0)
         return story->verbose;
     if (strcmp(kind, "blocked") == 0 || strcmp(kind, "command") == 0)
-        return story->verbose || strcmp(step, "HELD") == 0 || strcmp(step, "BLOCKED") == 0;
+        return story->verbose || strcmp(step, "BLOCKED") == 0;
     return false;
 }
 

@@ -1,6 +1,7 @@
 /* up: a live lab, and one log of it with a column per node. */
 #include "cli/cli.h"
 #include "cli/fleet.h"
+#include "cli/hint.h"
 #include "cli/show.h"
 #include "cli/watch.h"
 
@@ -16,17 +17,20 @@
 #include <unistd.h>
 
 enum {
-    COLUMNS_MAX = 8, /* with more nodes a line names its node instead */
-    COLUMN_LEAST = 7 /* "healthy" */
+    COLUMNS_MAX = 8,  /* with more nodes a line names its node instead */
+    COLUMN_LEAST = 7, /* "healthy" */
+    LOOK_S = 2        /* between looks at who is left alone: windows come and go without an event */
 };
 
 struct up {
     struct lab lab;
     struct fleet *fleet;
     char health[LAB_NODES_MAX][16];
+    bool alone[LAB_NODES_MAX]; /* in maintenance */
+    time_t looked_at;
     bool changed; /* some health, since the last line of it */
     bool verbose;
-    char control[96]; /* automation and breaker, as they were told last */
+    bool paused, breaker_open; /* as they were told last */
 };
 
 /* --- the log -------------------------------------------------------------------------------------------- */
@@ -85,6 +89,11 @@ static void print_event(const struct up *up, const json_t *data)
     text_add(&line, member_text(data, "text"));
     if (strcmp(step, "DETECT") == 0)
         text_addf(&line, "   incident %lld", member_whole(data, "incident"));
+    if (strcmp(step, "BLOCKED") == 0) {
+        char hint[HINT_SIZE];
+        block_hint(member_text(data, "state"), member_whole(data, "incident"), node, hint);
+        text_addf(&line, "%s%s", *hint ? "; " : "", hint);
+    }
     size_t columns = has_columns(up) ? up->lab.node_count * (size_t)(column_width(up) + 2) : 0;
     print_folded(stdout, 14 + columns + 10, text);
 }
@@ -96,7 +105,7 @@ static void print_health(struct up *up)
     json_t *health = plane_ask(fleet_port(up->fleet), "GET", "/healthz", NULL, NULL, 0);
     print_time((instant)now.tv_sec * SECOND + now.tv_nsec);
     for (uint32_t i = 0; has_columns(up) && i < up->lab.node_count; i++) {
-        const char *word = up->health[i];
+        const char *word = up->alone[i] ? "alone" : up->health[i];
         printf("%s%-*s%s  ", ink_on(stdout, ink_of_word(word)), column_width(up), word,
                ink_off(stdout, ink_of_word(word)));
     }
@@ -111,14 +120,49 @@ static void print_health(struct up *up)
     up->changed = false;
 }
 
-/* "epoch 1, automation paused, breaker closed": whether anything but the epoch is new since the last time. */
-static bool control_has_changed(struct up *up, const char *text)
+/* "epoch 1, automation paused, breaker closed": what people or the breaker changed, in the words of people.
+ * The epoch alone is no news. */
+static void print_control(struct up *up, const json_t *data)
 {
-    const char *rest = strstr(text, "automation");
-    bool changed = rest && strcmp(rest, up->control) != 0;
-    if (changed)
-        text_copy(up->control, sizeof up->control, rest);
-    return changed;
+    char paused_line[HINT_SIZE], open_line[HINT_SIZE];
+    const char *text = member_text(data, "text"), *lines[2] = {NULL, NULL};
+    bool paused = strstr(text, "automation paused") != NULL, open = strstr(text, "breaker open") != NULL;
+    if (paused != up->paused)
+        lines[0] = paused ? paused_sentence(paused_line) : "automation is on again";
+    if (open != up->breaker_open)
+        lines[1] = open ? breaker_sentence(open_line) : "the breaker is closed again";
+    up->paused = paused;
+    up->breaker_open = open;
+    for (size_t i = 0; i < 2; i++) {
+        if (!lines[i])
+            continue;
+        json_t *line = json_pack("{s:s, s:s, s:s}", "at", member_text(data, "at"), "step",
+                                 member_text(data, "step"), "text", lines[i]);
+        print_event(up, line);
+        json_decref(line);
+    }
+}
+
+/* Who is in maintenance, asked now and then. */
+static void look_who_is_alone(struct up *up)
+{
+    time_t now = time(NULL);
+    if (now - up->looked_at < LOOK_S)
+        return;
+    up->looked_at = now;
+    json_t *answer = plane_ask(fleet_port(up->fleet), "GET", "/v1/nodes", NULL, NULL, 0);
+    size_t index;
+    json_t *row;
+    json_array_foreach(json_object_get(answer, "nodes"), index, row)
+    {
+        int node = lab_find(&up->lab, member_text(row, "node"));
+        bool alone = *member_text(row, "maintained_until") != '\0';
+        if (node < 0 || up->alone[node] == alone)
+            continue;
+        up->alone[node] = alone;
+        up->changed = true;
+    }
+    json_decref(answer);
 }
 
 static void on_event(void *context, const char *kind, const json_t *data)
@@ -137,8 +181,11 @@ static void on_event(void *context, const char *kind, const json_t *data)
     }
     /* The order is told by ACT already, and what people are told by PEOPLE; their ids are for those who ask.
      * Of the control row only what people change is news. */
-    bool is_news = strcmp(kind, "control") != 0 || control_has_changed(up, member_text(data, "text"));
-    if (!up->verbose && (strcmp(step, "COMMAND") == 0 || strcmp(step, "NOTIFY") == 0 || !is_news))
+    if (!up->verbose && strcmp(kind, "control") == 0) {
+        print_control(up, data);
+        return;
+    }
+    if (!up->verbose && (strcmp(step, "COMMAND") == 0 || strcmp(step, "NOTIFY") == 0))
         return;
     print_event(up, data);
 }
@@ -153,9 +200,9 @@ static void print_places(const struct up *up, const char *database, const char *
     printf("                  database       %s\n", database);
     printf("                  logs           %s\n", log);
     printf("                  policy         %s\n",
-           policy_path
-               ? policy_path
-               : "the newest that this database knows; back to the default: --policy policies/default.yaml");
+           policy_path ? policy_path
+                       : "the newest that this database knows; back to the default:\n"
+                         "                                 --policy policies/default.yaml");
     for (uint32_t i = 0; i < up->lab.node_count; i++) {
         const struct lab_node *node = &up->lab.nodes[i];
         printf("                  %-14s http://127.0.0.1:%d", node->name, fleet_users_port(up->fleet, i));
@@ -180,13 +227,18 @@ static int follow(struct up *up)
     print_head(up);
     while (!stop_is_wanted() && code == EXIT_DONE) {
         watch_pump(watch, 200 * MILLISECOND);
+        look_who_is_alone(up);
         if (up->changed)
             print_health(up);
         enum fleet_news found = fleet_look(up->fleet, news, sizeof news);
         if (found == FLEET_PLANE_ENDED && !stop_is_wanted())
             code = fail(EXIT_ENVIRONMENT, "%s", news);
         else if (found == FLEET_NODE_ENDED)
-            fail(EXIT_DONE, "the node agent of %s", news);
+            fail(
+                EXIT_DONE,
+                "the node agent of %s\n  It stays away until this lab is started anew: Ctrl-C here, then '%s "
+                "up'.\n  docs/runbook.md, 'Kill something yourself', says how to play that by hand.",
+                news, program_name());
         fflush(stdout);
     }
     watch_close(&watch);
@@ -235,7 +287,6 @@ int verb_up(const struct verb *verb, int argc, char **argv)
 {
     struct up *up = calloc(1, sizeof *up);
     CHECK(up);
-    text_copy(up->control, sizeof up->control, "automation on, breaker closed");
     struct fleet_options options = {.lab = &up->lab, .port = 7070};
     const char *lab = NULL;
     char database[4096], policy[4096];

@@ -223,8 +223,9 @@ static void say_resolution(struct text *text, const struct core *core, const str
     case WHY_HEALTHY:
         text_addf(text, "%s: ", verdict_name((enum verdict)i->verdict));
         say_seen(text, core, i);
-        text_add(text, i->verdict == VERDICT_EFFECTIVE
-                           ? "; nothing else fell ill"
+        text_add(text, i->verdict == VERDICT_EFFECTIVE ? "; nothing else fell ill"
+                       : i->outcome == OUTCOME_CUT
+                           ? "; well again, but the command was cut"
                            : "; well again, but nobody said that the command was carried out");
         break;
     case WHY_UNWATCHED:

@@ -5,11 +5,13 @@
 #include "core/core.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { LINE_SIZE = 512, WORDS_MAX = 3 };
 
@@ -101,6 +103,9 @@ static bool is_private(FILE *file, const char *path, char *error, size_t error_s
     struct stat status;
     if (fstat(fileno(file), &status) != 0 || !S_ISREG(status.st_mode))
         snprintf(error, error_size, "the token file %s is no regular file", path);
+    else if (status.st_uid != 0 && status.st_uid != geteuid())
+        snprintf(error, error_size, "the token file %s belongs to another user (number %u)", path,
+                 (unsigned)status.st_uid);
     else if (status.st_mode & (S_IRWXG | S_IRWXO))
         snprintf(error, error_size, "others may use the token file %s (mode %03o); mend: chmod 600 %s", path,
                  (unsigned)status.st_mode & 0777, path);
@@ -111,8 +116,11 @@ static bool is_private(FILE *file, const char *path, char *error, size_t error_s
 
 struct access *access_load(const char *path, char *error, size_t error_size)
 {
-    FILE *file = fopen(path, "re");
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a FIFO would keep us waiting */
+    FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
     if (!file) {
+        if (fd >= 0)
+            close(fd);
         snprintf(error, error_size, "cannot read the token file %s: %s", path, strerror(errno));
         return NULL;
     }

@@ -29,8 +29,8 @@ enum access_verdict { ACCESS_GRANTED, ACCESS_NAMELESS /* 401 */, ACCESS_FORBIDDE
 
 struct access;
 
-/* Reads the file, which must not be readable by others. NULL, and a sentence with file, line and mend, if it
- * cannot be used. The caller gives it back with access_free(). */
+/* Reads the file, which must be a regular one, ours or root's, and not readable by others. NULL, and a
+ * sentence with file, line and mend, if it cannot be used. The caller gives it back with access_free(). */
 struct access *access_load(const char *path, char *error, size_t error_size);
 void access_free(struct access **access);
 

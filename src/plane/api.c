@@ -74,7 +74,8 @@ static void answer_no_route(struct request *request)
     struct text text = text_over(allowed, sizeof(allowed));
     for (size_t i = 0; i < COUNT_OF(routes); i++)
         if (path_matches(routes[i].path, request_path(request), name))
-            text_addf(&text, "%s%s", text.length ? ", " : "", routes[i].method);
+            text_addf(&text, "%s%s%s", text.length ? ", " : "", routes[i].method,
+                      strcmp(routes[i].method, "GET") == 0 ? ", HEAD" : "");
     if (text.length == 0) {
         server_problem(request, 404, NULL,
                        "there is nothing at this path; /openapi.json lists what there is");
@@ -116,17 +117,30 @@ bool api_speaks_for(struct plane *plane, struct request *request, const char *no
     return is_granted(plane, request, RIGHT_OWN_NODE, node);
 }
 
+/* No GET of ours takes a body: it would lie about while the answer waits. */
+static bool has_stray_body(struct request *request)
+{
+    size_t length;
+    request_body(request, &length);
+    if (length > 0)
+        server_problem(request, 400, NULL, "a GET takes no body here");
+    return length > 0;
+}
+
 void api_handle(void *context, struct request *request)
 {
     struct plane *plane = context;
     char name[API_NAME_SIZE];
+    const char *method = request_method(request);
+    if (strcmp(method, "HEAD") == 0) /* the server leaves the body out (RFC 9110, section 9.3.2) */
+        method = "GET";
     plane_turn(plane);
     for (size_t i = 0; i < COUNT_OF(routes); i++) {
         const struct route *route = &routes[i];
-        if (strcmp(route->method, request_method(request)) != 0 ||
-            !path_matches(route->path, request_path(request), name))
+        if (strcmp(route->method, method) != 0 || !path_matches(route->path, request_path(request), name))
             continue;
         if (is_granted(plane, request, route->right, name) &&
+            (strcmp(method, "GET") != 0 || !has_stray_body(request)) &&
             (route->starting || api_can_act(plane, request)))
             route->handler(plane, request, name);
         return;
@@ -220,7 +234,7 @@ void api_full(struct request *request)
 static bool parse_number(const char *text, uint64_t *out)
 {
     uint64_t number = 0;
-    if (!*text || strlen(text) > 18)
+    if (!*text || strlen(text) > 19)
         return false;
     for (; *text; text++) {
         if (*text < '0' || *text > '9')
@@ -228,7 +242,7 @@ static bool parse_number(const char *text, uint64_t *out)
         number = number * 10 + (uint64_t)(*text - '0');
     }
     *out = number;
-    return true;
+    return number <= INT64_MAX;
 }
 
 uint64_t api_id(struct request *request, const char *name, const char *what)

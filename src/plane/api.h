@@ -42,7 +42,7 @@ struct node *api_node(struct plane *plane, struct request *request, const char *
 bool api_name_is_legal(struct request *request, const char *name);
 void api_full(struct request *request); /* 507: no room for another node */
 
-/* A whole number above 0 in the path, or 0 when 404 has been answered. */
+/* A whole number from 1 to 2^63 - 1 in the path, or 0 when 404 has been answered. */
 uint64_t api_id(struct request *request, const char *name, const char *what);
 
 /* A whole number of the query between bounds. False when 400 has been answered. */
@@ -75,6 +75,9 @@ json_t *api_maintained_until(const struct plane *plane, const struct node *node)
 
 /* The core is told of a node that it has not heard of since this start. */
 void api_introduce(struct plane *plane, struct node *node);
+
+/* node_reboot(), and people are told if two node agents take turns under one name. */
+void api_reboot(struct plane *plane, struct node *node, uint64_t boot, instant at);
 
 /* Prometheus text of everything; the caller frees it. */
 char *metrics_text(struct plane *plane, size_t *length);

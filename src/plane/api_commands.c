@@ -27,7 +27,10 @@ void api_node_commands(struct plane *plane, struct request *request, const char 
         server_problem(request, 400, NULL, "wait: a duration up to 30s, such as 25s");
         return;
     }
-    if (wait_ns == 0 || node_has_orders(node, plane->now)) {
+    bool crowded = wait_ns > 0 && wait_is_crowded(plane);
+    if (crowded) /* whoever asks anew at once stands in line with newcomers */
+        server_answer_closes(request);
+    if (wait_ns == 0 || crowded || node_has_orders(node, plane->now)) {
         api_answer_node(plane, request, node, "");
         return;
     }
@@ -60,34 +63,31 @@ static bool read_ending(json_t *document, struct ending *ending, struct json_err
     return json_read_end(&reader);
 }
 
-struct search {
-    uint64_t id;
-    bool found;
-    struct command_row row;
-};
-
-static bool search_row(void *context, const struct command_row *row)
+/* 1 and the row, 0, or a negative errno. The store is not asked for one that was never given. */
+static int look_up(struct plane *plane, const struct node *node, uint64_t id, struct command_row *row)
 {
-    struct search *search = context;
-    if (row->command.id != search->id)
-        return true;
-    search->found = true;
-    search->row = *row;
-    return false;
+    const struct control *control = core_control(plane->core);
+    int rows =
+        id < (control->epoch << 32 | control->next_command) ? store_command(plane->reader, id, row) : 0;
+    return rows == 1 && row->command.node != node->number ? 0 : rows;
 }
 
-/* In memory, or among the durable ones of the node; NULL when 404 has been answered. */
+/* In memory, or among the durable ones of the node; NULL when 404 or 503 has been answered. */
 static struct order *find_order(struct plane *plane, struct request *request, struct node *node, uint64_t id)
 {
     struct order *order = node_find_order(node, id);
     if (order && (order->visible || order->command.outcome != OUTCOME_NONE))
         return order;
-    struct search search = {.id = id};
-    if (!order && store_commands(plane->reader, 0, node->number, INSTANT_NONE, search_row, &search) >= 0 &&
-        search.found) {
-        order = node_order(node, &search.row.command);
-        order->took_s = search.row.took_s;
-        text_copy(order->detail, sizeof(order->detail), search.row.detail);
+    struct command_row row;
+    int rows = order ? 0 : look_up(plane, node, id, &row);
+    if (rows < 0) {
+        api_unreadable(plane, request);
+        return NULL;
+    }
+    if (rows == 1) {
+        order = node_order(node, &row.command);
+        order->took_s = row.took_s;
+        text_copy(order->detail, sizeof(order->detail), row.detail);
         return order;
     }
     server_problem(request, 404, NULL, "no command %llu was given to %s", (unsigned long long)id, node->name);
@@ -114,6 +114,7 @@ static void take_ending(struct plane *plane, struct node *node, struct order *or
     struct order before = *order;
     order->took_s = ending->took_s;
     text_copy(order->detail, sizeof(order->detail), ending->detail ? ending->detail : "");
+    text_tame(order->detail);
     struct event event = {.kind = EVENT_COMMAND_END, .node = node->number};
     event.of.command_end = (struct command_end){
         .command = order->command.id, .outcome = (uint8_t)ending->outcome, .began = ending->began};

@@ -27,6 +27,7 @@ static void maintain(struct plane *plane, struct request *request, struct node *
 {
     char line[STORE_TEXT_MAX];
     struct text text = text_over(line, sizeof(line));
+    bool was_on = core_maintained(plane->core, node->number, NULL);
     struct event event = {.kind = EVENT_OPERATOR, .node = node->number};
     event.of.operator_order =
         (struct operator_order){.word = OPERATOR_MAINTAIN, .remedy = REMEDY_NONE, .maintain_ns = length_ns};
@@ -35,14 +36,15 @@ static void maintain(struct plane *plane, struct request *request, struct node *
     plane_step(plane, &event);
     if (api_rejected(plane, request))
         return;
-    text_addf(&text, "%s: ", node->name);
     if (length_ns > 0) {
-        text_add(&text, "a person keeps it to himself for ");
+        text_addf(&text, "%s is left alone for ", node->name);
         text_duration(&text, length_ns);
+        text_add(&text, " (maintenance)");
     } else {
-        text_add(&text, "its maintenance is over by a person's word");
+        text_addf(&text, "%s is watched and healed again", node->name);
     }
-    record_notice(plane, "PEOPLE", line);
+    if (length_ns > 0 || was_on)
+        record_notice(plane, "PEOPLE", line);
     plane_run_deadlines(plane);
     api_promise(plane, request, maintenance_is_kept, node->number, 0);
 }

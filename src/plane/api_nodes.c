@@ -20,8 +20,9 @@ void api_introduce(struct plane *plane, struct node *node)
     record_health(plane, node);
 }
 
-/* A fresh database is behind by as many starts as there ever were; who claims more is not believed, or one
- * hello could drive the epoch to where the ids of commands (epoch times 2^32) are no longer exact in JSON. */
+/* A fresh database is behind by as many starts as there ever were; who claims more is not believed, nor are
+ * many who claim a little each, or hellos could drive the epoch to where the ids of commands (epoch times
+ * 2^32) are no longer exact in JSON. */
 enum { EPOCH_JUMP_MAX = 1000 };
 
 struct greeting {
@@ -44,6 +45,9 @@ static bool read_greeting(json_t *document, struct greeting *greeting, struct js
     greeting->has_zone = json_read_text(&reader, "zone", JSON_OPTIONAL, greeting->zone, STORE_WORD_MAX);
     greeting->has_address =
         json_read_text(&reader, "address", JSON_OPTIONAL, greeting->address, STORE_WORD_MAX);
+    text_tame(greeting->role);
+    text_tame(greeting->zone);
+    text_tame(greeting->address);
     greeting->has_interval = json_is_present(&reader, "interval_s");
     greeting->interval_ns =
         json_read_seconds(&reader, "interval_s", JSON_OPTIONAL, 10 * MILLISECOND, HOUR, 0);
@@ -63,7 +67,7 @@ static bool enrol_callees(struct plane *plane, struct node *node, const struct g
 {
     uint32_t calls[CALLS_MAX];
     for (size_t i = 0; i < greeting->calls_count; i++) {
-        struct node *callee = roster_enrol(&plane->roster, greeting->calls[i]);
+        struct node *callee = roster_name(&plane->roster, node, greeting->calls[i]);
         if (!callee)
             return false;
         calls[i] = callee->number;
@@ -81,7 +85,7 @@ static bool enrol_callees(struct plane *plane, struct node *node, const struct g
 static void rise_above(struct plane *plane, uint64_t epoch_seen)
 {
     struct control control = *core_control(plane->core);
-    if (epoch_seen <= control.epoch || epoch_seen > control.epoch + EPOCH_JUMP_MAX)
+    if (epoch_seen <= control.epoch || epoch_seen > plane->epoch_at_start + EPOCH_JUMP_MAX)
         return;
     struct event event = {.kind = EVENT_RESTORE, .node = NO_INDEX, .of.restore.kind = RESTORE_CONTROL};
     control.epoch = epoch_seen + 1;
@@ -91,11 +95,26 @@ static void rise_above(struct plane *plane, uint64_t epoch_seen)
     plane_rows_put(plane, true);
 }
 
+void api_reboot(struct plane *plane, struct node *node, uint64_t boot, instant at)
+{
+    char line[NODE_NAME_SIZE + 160];
+    node_reboot(node, boot, at);
+    if (!node_has_twin(node, plane->now))
+        return;
+    struct text text = text_over(line, sizeof(line));
+    text_addf(&text, "NODE      two node agents call themselves %s; mend: stop one, or give it another name",
+              node->name);
+    record_log(plane, line);
+    record_notice(plane, "NODE", line + strlen("NODE      "));
+}
+
 static bool greet(struct plane *plane, struct node *node, const struct greeting *greeting)
 {
+    if (greeting->has_calls && !enrol_callees(plane, node, greeting))
+        return false;
     rise_above(plane, greeting->epoch_seen);
     if (greeting->boot && greeting->boot != node->boot)
-        node_reboot(node, greeting->boot, plane->now);
+        api_reboot(plane, node, greeting->boot, plane->now);
     if (greeting->has_role)
         text_copy(node->role, sizeof(node->role), greeting->role);
     if (greeting->has_zone)
@@ -106,7 +125,7 @@ static bool greet(struct plane *plane, struct node *node, const struct greeting 
         node->interval_ns = greeting->interval_ns;
     if (greeting->has_pid)
         node->pid = greeting->pid;
-    return !greeting->has_calls || enrol_callees(plane, node, greeting);
+    return true;
 }
 
 static void hello_is_kept(struct plane *plane, const struct waiter *waiter, enum wait_end end)
@@ -141,8 +160,16 @@ void api_put_node(struct plane *plane, struct request *request, const char *name
     struct node *node = roster_enrol(&plane->roster, name);
     bool good = node && greet(plane, node, &greeting);
     json_decref(document);
-    if (!good) {
+    if (!node) {
         api_full(request);
+        return;
+    }
+    if (!good) {
+        server_problem(
+            request, 507, "/calls",
+            "calls: there is no room for more names of nodes that nobody has heard of: %d that one node "
+            "names, %d of all",
+            NAMED_BY_ONE_MAX, PLANE_NODE_CAPACITY / NAMED_SHARE);
         return;
     }
     api_introduce(plane, node);
@@ -159,11 +186,22 @@ static void goodbye_is_kept(struct plane *plane, const struct waiter *waiter, en
         api_not_kept(plane, waiter->request);
 }
 
+/* A node agent takes leave of its own boot only: another one of its name may have begun meanwhile. */
 void api_delete_node(struct plane *plane, struct request *request, const char *name)
 {
     struct node *node = api_node(plane, request, name);
+    const char *digits = node ? request_query(request, "boot") : NULL;
+    uint64_t boot = 0;
     if (!node)
         return;
+    if (digits && !json_boot_parse(digits, &boot)) {
+        server_problem(request, 400, NULL, "boot: 16 hexadecimal digits, not all of them 0");
+        return;
+    }
+    if (boot && node->boot && boot != node->boot) {
+        server_answer(request, 204, NULL, "", 0);
+        return;
+    }
     struct event event = {.kind = EVENT_GOODBYE, .node = node->number};
     if (node->told)
         plane_step(plane, &event);

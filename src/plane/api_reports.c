@@ -37,6 +37,7 @@ static void take_told(struct plane *plane, const struct node *node, const struct
         struct fault_row *row = faults_find(&plane->faults, read->told[i].id);
         if (!row || row->node != node->number || !fault_tell(row, &read->told[i], plane->now))
             continue; /* told again, or one that is over for us */
+        text_tame(row->reason);
         char sentence[STORE_TEXT_MAX + 32];
         struct text text = text_over(sentence, sizeof(sentence));
         say_told(row, &text);
@@ -71,7 +72,7 @@ static void take_news(struct plane *plane, struct node *node, const struct repor
     }
     bool new_boot = report->boot != 0 && report->boot != node->boot;
     if (new_boot)
-        node_reboot(node, report->boot, sampled_at);
+        api_reboot(plane, node, report->boot, sampled_at);
     if (node->seen_at == INSTANT_NONE || new_boot)
         record_node(plane, node); /* its name and number must be durable no later than its samples */
     note_report(plane, node, report);

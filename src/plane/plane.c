@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -343,14 +344,25 @@ static bool open_log(struct plane *plane, const char *path, char *error, size_t 
     return plane->log != NULL;
 }
 
+/* As many as there are descriptors for. */
+static int connections_most(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= CONNECTIONS_MAX + DESCRIPTORS_ASIDE)
+        return CONNECTIONS_MAX;
+    int left = (int)limit.rlim_cur - DESCRIPTORS_ASIDE;
+    return left > 8 ? left : 8;
+}
+
 static bool listen_for(struct plane *plane, const struct plane_options *options, char *error,
                        size_t error_size)
 {
     const char *address = options->address ? options->address : "127.0.0.1";
+    plane->connections = (uint32_t)connections_most();
     struct server_options server = {.address = address,
                                     .port = options->port,
                                     .listen_fd = options->listen_fd,
-                                    .connections = CONNECTIONS_MAX,
+                                    .connections = (int)plane->connections,
                                     .connections_per_address = options->connections_per_address,
                                     .streams = WATCHERS_MAX,
                                     .stream_bytes_limit = STREAM_WAITING_BYTES};

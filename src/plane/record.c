@@ -284,7 +284,8 @@ void record_gap(struct plane *plane, const struct node *node, const struct gap_r
     put(plane, store_put_gap(plane->commits.writer, row), false);
     if (news == 0)
         return;
-    plane->counts.lost_reports += news;
+    uint64_t room = UINT64_MAX - plane->counts.lost_reports;
+    plane->counts.lost_reports += news < room ? news : room;
     char sentence[160];
     struct text text = text_over(sentence, sizeof(sentence));
     text_addf(&text, "%" PRIu64 " %s lost for good, numbers %" PRIu64 " to %" PRIu64 ": %s", news,

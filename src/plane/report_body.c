@@ -10,6 +10,9 @@
 
 static const duration age_most_ns = 1000 * HOUR;
 
+/* More than a node agent can ever have written. */
+#define GAP_REPORTS_MAX (UINT64_C(1) << 32)
+
 static double most_of(int metric)
 {
     enum metric_unit unit = metric_infos[metric].unit;
@@ -102,6 +105,8 @@ static void read_gap(struct json_reader *reader, struct gap_told *gap)
     gap->boot = json_read_boot(reader, "boot", JSON_REQUIRED);
     gap->first = (uint64_t)json_read_integer(reader, "from", JSON_REQUIRED, 1, INT64_MAX, 1);
     gap->last = (uint64_t)json_read_integer(reader, "to", JSON_REQUIRED, (int64_t)gap->first, INT64_MAX, 1);
+    if (gap->last > gap->first && gap->last - gap->first >= GAP_REPORTS_MAX)
+        json_refuse(reader, "to", "a gap has at most 2^32 reports");
     gap->reason =
         (enum gap_reason)json_read_word(reader, "reason", JSON_REQUIRED, reasons, COUNT_OF(reasons), 0);
     json_read_end(reader);

@@ -183,6 +183,8 @@ void restore_probe(struct plane *plane)
     if (code < 0)
         return;
     plane->epoch = row.control.epoch;
+    if (plane->epoch_at_start == 0)
+        plane->epoch_at_start = plane->epoch;
     plane->probe_ticket = plane->commits.batch;
     plane->probe_at = INSTANT_NEVER;
     plane_rows_put(plane, true);

@@ -62,11 +62,9 @@ struct node *roster_node(const struct roster *roster, uint32_t number)
     return roster->nodes[number];
 }
 
-struct node *roster_enrol(struct roster *roster, const char *name)
+/* NULL if it is full. Nobody has heard of the new one yet. */
+static struct node *add(struct roster *roster, const char *name)
 {
-    uint32_t *slot = find_slot(roster, name);
-    if (*slot)
-        return roster->nodes[*slot - 1];
     if (roster->count == roster->capacity)
         return NULL;
     struct node *node = calloc(1, sizeof(*node));
@@ -74,10 +72,37 @@ struct node *roster_enrol(struct roster *roster, const char *name)
         return NULL;
     CHECK(text_copy(node->name, sizeof(node->name), name));
     node->number = roster->count;
-    node->seen_at = node->sampled_at = INSTANT_NONE;
+    node->seen_at = node->sampled_at = node->turned_at = node->twins_told_at = INSTANT_NONE;
     node->changed = true;
+    uint32_t *slot = find_slot(roster, name);
     roster->nodes[roster->count++] = node;
     *slot = roster->count;
+    roster->named++;
+    return node;
+}
+
+static void hear(struct roster *roster, struct node *node)
+{
+    roster->named -= !node->heard;
+    node->heard = true;
+}
+
+struct node *roster_enrol(struct roster *roster, const char *name)
+{
+    struct node *node = roster_find(roster, name);
+    node = node ? node : add(roster, name);
+    if (node)
+        hear(roster, node);
+    return node;
+}
+
+struct node *roster_name(struct roster *roster, struct node *by, const char *name)
+{
+    struct node *node = roster_find(roster, name);
+    if (node || roster->named >= roster->capacity / NAMED_SHARE || by->named >= NAMED_BY_ONE_MAX)
+        return node;
+    node = add(roster, name);
+    by->named += node != NULL;
     return node;
 }
 
@@ -111,9 +136,11 @@ struct node *roster_restore(struct roster *roster, const struct node_row *row)
 {
     if (roster_find(roster, row->name) || row->number != roster->count)
         return NULL; /* not a database of ours: numbers are dense and names are unique there */
-    struct node *node = roster_enrol(roster, row->name);
+    struct node *node = add(roster, row->name);
     if (!node)
         return NULL;
+    if (row->boot != 0 || row->seen_at != INSTANT_NONE)
+        hear(roster, node);
     text_copy(node->role, sizeof(node->role), row->role);
     text_copy(node->zone, sizeof(node->zone), row->zone);
     text_copy(node->address, sizeof(node->address), row->address);
@@ -195,9 +222,24 @@ void node_forget_taken(struct node *node)
 
 void node_reboot(struct node *node, uint64_t boot, instant at)
 {
+    node->turns = boot == node->boot_before ? node->turns + 1 : 0;
+    node->boot_before = node->boot;
     node->boot = boot;
     node->sequence = node->stored_sequence = 0;
     node->sampled_at = at;
+}
+
+bool node_has_twin(struct node *node, instant now)
+{
+    enum { TURNS = 4 };
+    bool lately = node->turned_at != INSTANT_NONE && now - node->turned_at < MINUTE;
+    node->turned_at = now;
+    node->turns = lately ? node->turns : 0;
+    bool told = node->twins_told_at != INSTANT_NONE && now - node->twins_told_at < MINUTE;
+    if (node->turns < TURNS || told)
+        return false;
+    node->twins_told_at = now;
+    return true;
 }
 
 bool node_is_past(const struct node *node, uint64_t boot, instant sampled_at)

@@ -18,7 +18,9 @@ enum {
     RECENT_MAX = 32, /* samples kept in memory of one node; at the shortest interval of 10 ms more than the
                         quarter of a second that the store may lag */
     ORDERS_MAX = 8,  /* commands remembered of one node, the newest */
-    LOSSES_MAX = 16  /* losses remembered of one node, the newest */
+    LOSSES_MAX = 16, /* losses remembered of one node, the newest */
+    NAMED_BY_ONE_MAX = 64, /* new names that one node may bring in as those that it calls, since our start */
+    NAMED_SHARE = 4        /* a quarter of the places at most are for names that were never heard of */
 };
 
 struct recent {
@@ -64,11 +66,16 @@ struct node {
     int64_t pid;       /* 0: unknown */
     duration interval_ns;
     instant seen_at; /* newest report; INSTANT_NONE: none yet */
+    bool heard;      /* it said hello or reported itself; else another one named it */
     bool told;       /* the core knows it since this start of ours */
     bool gone;
-    bool changed;             /* since its row was last handed to the store */
-    uint8_t last_health;      /* as watchers were told */
-    uint64_t ticket;          /* newest batch with an effect on this node */
+    bool changed;                     /* since its row was last handed to the store */
+    uint8_t last_health;              /* as watchers were told */
+    uint32_t named;                   /* new names that it brought in */
+    uint32_t turns;                   /* how often its present boot was the one before last, in a row */
+    uint64_t boot_before;             /* the boot that the present one replaced */
+    instant turned_at, twins_told_at; /* when that was; when people were told; INSTANT_NONE: never */
+    uint64_t ticket;                  /* newest batch with an effect on this node */
     instant sampled_at;       /* newest sample of this boot, or when it said hello; INSTANT_NONE: none yet */
     uint64_t stored_sequence; /* highest of this boot that was ever known to be durable */
     struct ledger ledgers[2]; /* one of the present boot; one of another whose backlog is being posted */
@@ -80,6 +87,7 @@ struct node {
 struct roster {
     struct node **nodes; /* by number */
     uint32_t count, capacity;
+    uint32_t named;  /* of them, those that were never heard of */
     uint32_t *slots; /* hash of names: number + 1, or 0 */
     uint32_t slot_count;
 };
@@ -91,8 +99,12 @@ struct node *roster_find(const struct roster *roster, const char *name); /* NULL
 struct node *roster_node(const struct roster *roster,
                          uint32_t number); /* a number out of range is our mistake */
 
-/* Finds or enrols. NULL if the roster is full. `name` must be a legal one. */
+/* Finds or enrols one that is heard of now. NULL if the roster is full. `name` must be a legal one. */
 struct node *roster_enrol(struct roster *roster, const char *name);
+
+/* Finds or enrols one that `by` says it calls. NULL if the roster is full, or has as many as it may that were
+ * named and never heard of, by all (capacity / NAMED_SHARE) or by this one (NAMED_BY_ONE_MAX). */
+struct node *roster_name(struct roster *roster, struct node *by, const char *name);
 
 /* The name among all nearest to a misspelt one, or NULL; the first 1000 are looked at. */
 const char *roster_nearest(const struct roster *roster, const char *misspelt);
@@ -121,6 +133,10 @@ void node_forget_taken(struct node *node); /* a commit failed, another epoch beg
 
 /* A node agent starts anew with another boot, by a hello or a report whose newest sample is of `at`. */
 void node_reboot(struct node *node, uint64_t boot, instant at);
+
+/* After each node_reboot(): true, and at most once a minute, when two boots take turns. A report that was
+ * overtaken by its successor's hello looks like that too, but not for long. */
+bool node_has_twin(struct node *node, instant now);
 
 /* True for a boot that was replaced: reports of it are what its node agent had put by. */
 bool node_is_past(const struct node *node, uint64_t boot, instant sampled_at);

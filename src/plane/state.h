@@ -23,7 +23,7 @@ enum {
     DEADLINES_PER_TURN = 256, /* then requests have their turn */
     PULSE_MS = 100,
     CONNECTIONS_MAX = 4096,
-    WAITERS_MAX = CONNECTIONS_MAX,
+    DESCRIPTORS_ASIDE = 32, /* for the database, the log, and what the loop needs */
     TROUBLE_SIZE = 512,
     POLICY_BYTES_MAX = 128 * 1024
 };
@@ -77,7 +77,8 @@ struct plane {
     char trouble[TROUBLE_SIZE]; /* why it is degraded, or was last */
     instant probe_at;           /* degraded: when the next attempt is made; INSTANT_NEVER: one is under way */
     uint64_t probe_ticket;
-    uint64_t epoch; /* the one that the probe makes durable */
+    uint64_t epoch;          /* the one that the probe makes durable */
+    uint64_t epoch_at_start; /* the first one of this process; hellos lift it by so much in all */
 
     void *core_memory;
     struct core *core;
@@ -101,7 +102,8 @@ struct plane {
 
     struct waiter *waiters; /* any order */
     uint32_t waiter_count, waiter_room;
-    uint32_t sweep; /* node whose row is looked at next */
+    uint32_t connections; /* at most; seven of eight may wait, so that newcomers always find a place */
+    uint32_t sweep;       /* node whose row is looked at next */
 
     struct watch *wake, *pulse, *due, *flush, *sent;
 };
@@ -154,9 +156,11 @@ bool restore_rebuild(struct plane *plane, char *error, size_t error_size);
 
 /* --- wait.c -------------------------------------------------------------------------------------------- */
 
-/* Keeps the request until `ticket` is durable, or until `by`. A full list answers 503 at once. */
+/* Keeps the request until `ticket` is durable, or until `by`; its body is gone then. A full list answers 503
+ * at once. */
 void wait_add(struct plane *plane, const struct waiter *waiter);
-void wait_durable(struct plane *plane);                /* commits have moved */
+bool wait_is_crowded(const struct plane *plane); /* half of all connections wait: no time for long polls */
+void wait_durable(struct plane *plane);          /* commits have moved */
 void wait_command(struct plane *plane, uint32_t node); /* something is there for a long poll */
 void wait_late(struct plane *plane);
 void wait_fail(struct plane *plane); /* all of them */

@@ -3,6 +3,26 @@
 
 #include <stdlib.h>
 
+static bool make_room(struct plane *plane)
+{
+    if (plane->waiter_count >= plane->connections - plane->connections / 8)
+        return false;
+    if (plane->waiter_count < plane->waiter_room)
+        return true;
+    uint32_t room = plane->waiter_room ? 2 * plane->waiter_room : 64;
+    struct waiter *grown = realloc(plane->waiters, room * sizeof(*grown));
+    if (!grown)
+        return false;
+    plane->waiters = grown;
+    plane->waiter_room = room;
+    return true;
+}
+
+bool wait_is_crowded(const struct plane *plane)
+{
+    return plane->waiter_count >= plane->connections / 2;
+}
+
 void wait_add(struct plane *plane, const struct waiter *waiter)
 {
     if (plane->condition != CONDITION_READY) {
@@ -13,16 +33,11 @@ void wait_add(struct plane *plane, const struct waiter *waiter)
         waiter->end(plane, waiter, WAIT_DONE);
         return;
     }
-    if (plane->waiter_count == plane->waiter_room) {
-        uint32_t room = plane->waiter_room ? 2 * plane->waiter_room : 64;
-        struct waiter *grown = room <= WAITERS_MAX ? realloc(plane->waiters, room * sizeof(*grown)) : NULL;
-        if (!grown) {
-            server_problem(waiter->request, 503, NULL, "too many requests wait already; ask again");
-            return;
-        }
-        plane->waiters = grown;
-        plane->waiter_room = room;
+    if (!make_room(plane)) {
+        server_problem(waiter->request, 503, NULL, "too many requests wait already; ask again");
+        return;
     }
+    request_drop_body(waiter->request);
     plane->waiters[plane->waiter_count++] = *waiter;
 }
 

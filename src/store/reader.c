@@ -248,6 +248,16 @@ int store_commands(struct store *store, uint64_t incident, int64_t node, instant
     return cursor_close(&cursor);
 }
 
+int store_command(struct store *store, uint64_t id, struct command_row *row)
+{
+    char rest[64];
+    snprintf(rest, sizeof rest, " WHERE id = %lld", (long long)id);
+    struct cursor cursor;
+    cursor_open(&cursor, store, &command_shape, rest);
+    cursor_next(&cursor, row);
+    return cursor_close(&cursor);
+}
+
 int store_blocks(struct store *store, uint64_t incident, unsigned limit, each_block *each, void *context)
 {
     char bytes[256];

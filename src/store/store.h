@@ -202,6 +202,7 @@ int store_timeline(struct store *store, uint64_t incident, each_timeline *each,
                    void *context); /* oldest first */
 int store_commands(struct store *store, uint64_t incident, int64_t node, instant since, each_command *each,
                    void *context); /* incident 0 and node -1: any; oldest first */
+int store_command(struct store *store, uint64_t id, struct command_row *row); /* 0 rows: there is none */
 int store_targets(struct store *store, each_target *each, void *context);
 int store_blocks(struct store *store, uint64_t incident, unsigned limit, each_block *each, void *context);
 int store_faults(struct store *store, uint64_t id, bool active_only, unsigned limit, each_fault *each,

@@ -362,9 +362,15 @@ static void process(struct connection *connection, int most)
         backlog_join(connection);
 }
 
-/* Somebody who waits for his answer cannot be refused any more; what he sent behind his request can. */
+/* Somebody who waits for his answer cannot be refused any more, and a refusal in the midst of an answer would
+ * be taken for a part of it; what he sent behind his request can be dropped. */
 static void cope_without_memory(struct connection *connection)
 {
+    if (connection->phase == PHASE_ANSWERING) {
+        connection->last = true;
+        drop_bytes(connection);
+        return;
+    }
     if (connection->phase != PHASE_WAITING) {
         connection_refuse(connection, SERVICE_UNAVAILABLE, "there is no memory for this request");
         return;

@@ -154,6 +154,8 @@ void backlog_leave(struct connection *connection); /* also if it is not in it */
 /* Doubles `capacity` until it is `needed` or more. All connections together have a bound: at it, others make
  * room, unless it `must` be. False without memory. */
 bool connection_grow(struct connection *connection, char **bytes, size_t *capacity, size_t needed, bool must);
+void connection_shrink(
+    struct connection *connection); /* what came and is not needed any more is given back */
 void connection_give_back(struct connection *connection, char **bytes, size_t *capacity);
 
 bool socket_would_block(void); /* says errno */

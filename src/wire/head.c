@@ -60,8 +60,8 @@ static int hex_digit(char c)
 }
 
 /* Decodes [from, end) to `to`, which is not behind `from`. Returns its end, or NULL for a broken escape or a
- * control character. */
-static char *decode(char *to, const char *from, const char *end, bool plus_is_blank)
+ * control character, in a path also for a slash in disguise: a proxy would take it for no slash. */
+static char *decode(char *to, const char *from, const char *end, bool in_query)
 {
     while (from < end) {
         int c = (unsigned char)*from++;
@@ -72,7 +72,9 @@ static char *decode(char *to, const char *from, const char *end, bool plus_is_bl
                 return NULL;
             c = high << 4 | low;
             from += 2;
-        } else if (c == '+' && plus_is_blank) {
+            if (c == '/' && !in_query)
+                return NULL;
+        } else if (c == '+' && in_query) {
             c = ' ';
         }
         if (c < ' ' || c == 0x7f)
@@ -152,7 +154,7 @@ static int read_request_line(char *bytes, char *end, struct head *head, const ch
 /* --- the headers ---------------------------------------------------------------------------------------- */
 
 struct framing {
-    unsigned hosts, origins, lengths, encodings;
+    unsigned hosts, origins, lengths, encodings, authorizations;
     bool closes, persists;
 };
 
@@ -202,6 +204,8 @@ static int understand(struct head *head, struct framing *framing, const char *by
     } else if (name_length == 10 && strcasecmp(name, "Connection") == 0) {
         framing->closes |= lists(value, "close");
         framing->persists |= lists(value, "keep-alive");
+    } else if (name_length == 13 && strcasecmp(name, "Authorization") == 0) {
+        framing->authorizations++;
     } else if (name_length == 14 && strcasecmp(name, "Content-Length") == 0) {
         *why = "Content-Length must be a decimal number";
         framing->lengths++;
@@ -274,6 +278,8 @@ static int check_framing(const struct head *head, const struct framing *framing,
         *why = "exactly one Host is needed";
     else if (framing->origins > 1)
         *why = "more than one Origin";
+    else if (framing->authorizations > 1)
+        *why = "more than one Authorization";
     return *why ? BAD_REQUEST : 0;
 }
 

@@ -2,7 +2,8 @@
  *
  * Pure: bytes in, offsets out. Whatever two readers could understand differently is refused, so that nothing
  * can be smuggled past a proxy: a bare LF or CR, a folded header, a blank before a colon, control characters,
- * two lengths, a length beside chunks, a target that is no path, HTTP/0.9.
+ * two lengths, a length beside chunks, two Authorizations, a target that is no path, a slash in disguise,
+ * HTTP/0.9.
  *
  *     bytes so far --head_length()--> 0 (more is needed), -1 (broken), or the length of the head
  *     a whole head --head_read()----> 0 and a struct head, or the status to refuse it with */

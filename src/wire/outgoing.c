@@ -31,6 +31,21 @@ bool connection_grow(struct connection *connection, char **bytes, size_t *capaci
     return true;
 }
 
+void connection_shrink(struct connection *connection)
+{
+    size_t wanted = BUFFER_BYTES_FIRST;
+    while (wanted < connection->end + 2)
+        wanted *= 2;
+    if (connection->bytes == connection->server->scratch || wanted >= connection->capacity)
+        return;
+    char *less = realloc(connection->bytes, wanted);
+    if (!less)
+        return;
+    connection->server->held_bytes -= connection->capacity - wanted;
+    connection->bytes = less;
+    connection->capacity = wanted;
+}
+
 void connection_give_back(struct connection *connection, char **bytes, size_t *capacity)
 {
     free(*bytes);

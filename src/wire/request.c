@@ -192,6 +192,26 @@ const char *request_body(const struct request *request, size_t *length)
     return bytes_of(request) + request->connection->head.length;
 }
 
+void request_drop_body(struct request *request)
+{
+    struct connection *connection = request->connection;
+    char *body = connection->bytes + connection->start + connection->head.length;
+    size_t behind = connection->end - connection->start - connection->body_end;
+    body[request->body_bytes] = connection->behind;
+    memmove(body, body + request->body_bytes, behind);
+    connection->end -= request->body_bytes;
+    connection->body_end = connection->head.length;
+    connection->behind = *body;
+    *body = '\0';
+    request->body_bytes = 0;
+    connection_shrink(connection);
+}
+
+void server_answer_closes(struct request *request)
+{
+    request->connection->last = true;
+}
+
 bool request_abandoned(const struct request *request)
 {
     return request->abandoned;

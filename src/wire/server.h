@@ -63,6 +63,9 @@ const char *request_path(const struct request *request);                     /* 
 const char *request_query(const struct request *request, const char *name);  /* decoded value, or NULL */
 const char *request_header(const struct request *request, const char *name); /* or NULL */
 const char *request_body(const struct request *request, size_t *length);     /* "" if there is none */
+/* Gives the body's memory back, for a request that will wait; it is "" from then on, and earlier pointers to
+ * anything of the request must not be used any more. */
+void request_drop_body(struct request *request);
 bool request_abandoned(const struct request *request); /* the client has left meanwhile */
 
 /* --- the answer ----------------------------------------------------------------------------------------- */
@@ -74,14 +77,17 @@ void server_answer(struct request *request, int status, const char *content_type
 /* A header of the answer, before it is answered: at most four; name and value must live until then. */
 void server_answer_header(struct request *request, const char *name, const char *value);
 
+/* Before it is answered: the connection is closed behind the answer. */
+void server_answer_closes(struct request *request);
+
 /* An RFC 9457 problem with the standard title of `status`. `pointer` may be NULL. */
 void server_problem(struct request *request, int status, const char *pointer, const char *detail_format, ...)
     __attribute__((format(printf, 4, 5)));
 
 struct stream;
 
-/* Answers with 200 text/event-stream and keeps the connection. NULL (and a 503 is sent) if there are too
- * many. */
+/* Answers with 200 text/event-stream and keeps the connection. NULL, and it is answered, if there are too
+ * many (503) or it was a HEAD. */
 struct stream *server_stream_begin(struct request *request, void *stream_context);
 /* Queues bytes as they are. false: too much is waiting, the stream is being dropped; do not use it again (its
  * closed callback follows from the loop). */

@@ -22,6 +22,14 @@ struct stream *server_stream_begin(struct request *request, void *stream_context
     struct connection *connection = request->connection;
     struct server *server = connection->server;
     CHECK(connection->phase == PHASE_WAITING);
+    char head[512];
+    if (connection->head.bodiless) {
+        connection->last = true; /* as the one that is asked about ends */
+        size_t bytes = answer_head(connection, head, sizeof head, OK, "text/event-stream", SIZE_MAX);
+        connection_send(connection, head, bytes, "", 0);
+        connection_answered(connection, true);
+        return NULL;
+    }
     struct stream *stream = NULL;
     if (server->counts.streams < (unsigned)server->options.streams)
         stream = calloc(1, sizeof *stream);
@@ -30,7 +38,6 @@ struct stream *server_stream_begin(struct request *request, void *stream_context
                        server->counts.streams);
         return NULL;
     }
-    char head[512];
     server_answer_header(request, "Cache-Control", "no-store");
     size_t length = answer_head(connection, head, sizeof head, OK, "text/event-stream", SIZE_MAX);
     CHECK(length > 0);

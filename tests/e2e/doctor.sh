@@ -16,8 +16,27 @@ stop_plane() {
     wait "$plane"
 }
 
+# What was wrapped to fit the page is one line again.
 doctor() {
-    homeostat doctor --port "$port" "$@"
+    local said status=0
+    said=$(homeostat doctor --port "$port" "$@") || status=$?
+    sed ':more; N; $!b more; s/\n \{25\}\([^ ]\)/ \1/g' <<<"$said"
+    return $status
+}
+
+no_line_is_longer_than() {
+    local most=$1
+    shift
+    ! "$@" | grep -E "^.{$((most + 1))}"
+}
+
+# Asked of another port, it names the one to ask; HOMEOSTAT_URL names it as for other verbs.
+finds_it_elsewhere() {
+    local said
+    said=$(homeostat doctor --port 1 --db "$1" | tr -s ' \n' ' ')
+    echo "$said"
+    grep -qF "process $plane (homeostat serve) It listens on port $port: " <<<"$said" || return
+    url=http://127.0.0.1:$port says 0 'a control plane answers' homeostat doctor --db "$1"
 }
 
 # NAME STATE [ARGUMENT...]: that check has that state, by the JSON, and exactly one object is printed.
@@ -81,6 +100,8 @@ start_plane "$folder/a.db"
 check 'beside a control plane at work: all is well' says 0 'nothing is bad' doctor --db "$folder/a.db"
 check 'it says who is on the port' says 0 'a control plane answers: homeostat .*, ok, epoch 1.*a\.db' doctor --db "$folder/a.db"
 check 'and who has the database' says 0 "a control plane has the database: process $plane " doctor --db "$folder/a.db"
+check 'and on which port, if it was looked for on another' finds_it_elsewhere "$folder/a.db"
+check 'no line is longer than 100' no_line_is_longer_than 100 homeostat doctor --port "$port" --db "$folder/a.db"
 check 'as JSON' finds schema ok --db "$folder/a.db"
 check 'twenty looks disturb nobody' leaves_it_alone
 check 'rows, size and age' says 0 'nodes 1, .*samples [1-9]' doctor --db "$folder/a.db"

@@ -19,7 +19,7 @@ node_is() {
 
 burns_and_is_healed() {
     touch "/tmp/$node.burn"
-    within 30 says 0 "$node +[a-z-]+ +restart_service +effective" homeostat incidents
+    within 30 says 0 "$node +[a-z-]+ +restart_service +resolved +effective" homeostat incidents
 }
 
 ends() {

@@ -33,7 +33,31 @@ db_alone_is_healed() {
 paused_then_healed() {
     homeostat pause && homeostat inject service_crash api-1 || return
     within 10 says 0 'paused' homeostat blocked || return
-    homeostat resume && within 20 says 0 'api-1 +service-down +restart_service +effective' homeostat incidents
+    homeostat resume && within 20 says 0 'api-1 +service-down +restart_service +resolved +effective' homeostat incidents
+}
+
+# Paused, in maintenance: whoever looks is told, with the verb that ends it.
+standing_is_told() {
+    homeostat pause && homeostat maintain db-1 --for 30m | grep 'left alone for 30 min, until ..:..:' || return
+    local verb
+    for verb in nodes incidents blocked; do
+        says 0 "automation is paused: .* resume'" homeostat "$verb" || return
+    done
+    says 0 'db-1 +[a-z]+, left alone' homeostat nodes && says 0 "db-1 is left alone until .*maintain db-1 --end'" homeostat nodes || return
+    within 10 grep -qE '^  [0-9:.]+ +healthy +healthy +alone ' "$folder/up.log" || return
+    homeostat resume && says 0 'watched and healed again' homeostat maintain db-1 --end || return
+    says 0 'db-1 was not left alone' homeostat maintain db-1 --end || return
+    grep -q 'CONTROL   automation is paused: ' "$folder/up.log" && ! grep 'CONTROL   epoch' "$folder/up.log"
+}
+
+# Back too soon: what people are shown of it, and what they can say.
+is_escalated_and_approved() {
+    homeostat inject service_crash api-1 || return
+    within 15 says 0 'came back once' homeostat incident 2 && within 15 says 0 'escalated' homeostat incident 2 || return
+    ! homeostat incident 2 | grep 'page_human was' || return
+    says 0 'restart_service can be tried once more: .* approve 2' homeostat incident 2 || return
+    homeostat approve 2 && within 20 says 0 ': resolved, restart_service was effective' homeostat incident 2 || return
+    says 1 'is resolved: there is nothing left to do' homeostat approve 2
 }
 
 fault_comes_and_goes() {
@@ -56,6 +80,8 @@ check 'its three nodes are healthy' within 20 all_healthy
 check 'a second one on its port: what to do' says 3 'is taken.*--port' homeostat up --port "${url##*:}" --db "$folder/lab/second.db"
 check 'a sick db-1 is healed, its callers are left alone' db_alone_is_healed
 check 'paused, nothing is done; resumed, it is' paused_then_healed
+check 'back too soon, it is told to people, and an approval tries it once more' is_escalated_and_approved
+check 'paused and in maintenance: every list says so' standing_is_told
 check 'a fault comes, and goes when it is cleared' fault_comes_and_goes
 check 'a node that is not there' says 1 'no node is called web-7' homeostat inject cpu_spike web-7
 check 'an incident that is not there' says 1 'no incident 99' homeostat incident 99

@@ -15,6 +15,15 @@ every_verb_has_an_example() {
     done
 }
 
+# No help is wider than a page, for those who call the program by its short name.
+helps_fit() {
+    local verb
+    for verb in $(homeostat help all | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
+        ! homeostat "$verb" --help | sed "s#$binary#./run#" | grep -E '^.{101}' || return
+    done
+    ! homeostat help all | grep -E '^.{101}' && ! "$root/run" test --help | grep -E '^.{101}'
+}
+
 one_json_object() {
     [[ $("$@" | head -c 1) == '{' ]]
 }
@@ -22,12 +31,17 @@ one_json_object() {
 check 'without a verb: five of them, in a dozen lines' dozen_lines
 check 'help all: the groups' says 0 '^Operate' homeostat help all
 check 'every verb explains itself, with an example' every_verb_has_an_example
+check 'no help is wider than 100 columns' helps_fit
 check 'a misspelt verb: did you mean' says 2 "did you mean 'incidents'" homeostat incidnets
 check 'a verb like no other' says 2 'help all' homeostat frobnicate
 check 'a misspelt option: did you mean' says 2 "did you mean '--fault'" homeostat demo --falt cpu_spike
 check 'a misspelt fault: did you mean' says 2 "did you mean 'cpu_spike'" homeostat demo --fault cpu_spik
 check 'a misspelt fault to inject: did you mean' says 2 "did you mean 'service_hang'" homeostat inject servce_hang web-1
 check 'a misspelt state: did you mean' says 2 "did you mean 'resolved'" homeostat incidents --state resolvd
+check 'a state like no other: the six that there are' says 2 'open, planned, acting, verifying, resolved or escalated' \
+    homeostat incidents --state xyz
+check 'a crash point that is none: those that there are' says 2 'before_intent, .*after_ack' \
+    env HOMEOSTAT_CRASH_AT=sometimes "$binary" version
 check 'a misspelt remedy: did you mean' says 2 "did you mean 'restart_service'" homeostat approve 1 --remedy restart_servce
 check 'a node that the demo does not have' says 2 'web-1, api-1 and db-1' homeostat demo --node web-7
 check 'an operand too many' says 2 'too many' homeostat nodes web-1
