@@ -91,6 +91,7 @@ int verb_acknowledge(const struct verb *verb, int argc, char **argv);
 int verb_maintain(const struct verb *verb, int argc, char **argv);
 int verb_control(const struct verb *verb, int argc, char **argv); /* pause, resume, reset */
 int verb_policy(const struct verb *verb, int argc, char **argv);
+int verb_sim(const struct verb *verb, int argc, char **argv);
 int verb_serve(const struct verb *verb, int argc, char **argv);
 int verb_agent(const struct verb *verb, int argc, char **argv);
 int verb_service(const struct verb *verb, int argc, char **argv);

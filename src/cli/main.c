@@ -40,6 +40,8 @@ static const struct verb verbs[] = {
     {"reset", GROUP_OPERATE, "close the breaker after it has tripped", "", "", verb_control},
     {"policy", GROUP_OPERATE, "check, show, apply or test a policy file", "check|show|apply|test [FILE...]",
      "check policies/first.yaml", verb_policy},
+    {"sim", GROUP_MEASURE, "a scenario in virtual time: what was seen, done and reached, and whether it was safe",
+     "SCENARIO.yaml", "scenarios/sick-database.yaml --trace", verb_sim},
     {"serve", GROUP_OPERATE, "the control plane alone", "",
      "--db lab/homeostat.db --policy policies/default.yaml", verb_serve},
     {"agent", GROUP_OPERATE, "one node agent with the service it keeps alive", "NAME",

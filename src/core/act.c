@@ -1,5 +1,6 @@
 /* Act: one command to one node agent, and how it ended. */
 #include "core/state.h"
+#include "core/mutant.h"
 
 /* The guards have agreed. */
 void act_order(struct core *core, uint32_t slot, struct effects *out)
@@ -11,7 +12,8 @@ void act_order(struct core *core, uint32_t slot, struct effects *out)
     CHECK(node->acting == NO_INDEX);
 
     memset(&s->command, 0, sizeof s->command);
-    s->command.id = core->control.epoch << 32 | core->control.next_command++;
+    s->command.id = core->control.epoch << 32 | core->control.next_command;
+    core->control.next_command += MUTANT(command_number_reused, 0, 1);
     s->command.epoch = core->control.epoch;
     s->command.incident = incident->id;
     s->command.boot = node->boot;
@@ -44,9 +46,10 @@ void act_order(struct core *core, uint32_t slot, struct effects *out)
                                                  .meaning = s->command.meaning,
                                                  .remedy = s->command.remedy,
                                                  .by_person = s->command.by_person});
-    target->streak += !s->command.by_person && target->streak < UINT32_MAX;
+    target->streak += MUTANT(streak_not_counted, 0, !s->command.by_person && target->streak < UINT32_MAX);
     target->trouble_at = core->now;
-    heap_set(heap_of(core), heap_item_of_slot(core, slot), incident->answer_by);
+    heap_set(heap_of(core), heap_item_of_slot(core, slot),
+             MUTANT(answer_by_forgotten, INSTANT_NEVER, incident->answer_by));
 
     effects_add_target(core, out, incident->node);
     effects_add_incident(core, out, EFFECT_RECORD, incident);
@@ -95,7 +98,7 @@ static void end_not_begun(struct core *core, uint32_t slot, enum outcome outcome
         plan_next_rung(core, slot, WHY_NOT_BEGUN, out);
         return;
     }
-    incident->approved = 0; /* one word, one command */
+    incident->approved = MUTANT(approval_not_used_up, incident->approved, 0); /* one word, one command */
     incident_move(incident, INCIDENT_PLANNED, WHY_NOT_BEGUN);
     effects_add_incident(core, out, EFFECT_RECORD, incident);
 }

@@ -126,6 +126,26 @@ static uint64_t digest_bytes(uint64_t digest, const void *bytes, size_t length)
     return digest;
 }
 
+/* Only the member that is meant: whoever made the event need not have cleared the rest of the union. */
+static uint64_t digest_restore(uint64_t digest, const struct restore *restore)
+{
+    digest = digest_word(digest, restore->kind);
+    switch ((enum restore_kind)restore->kind) {
+    case RESTORE_CONTROL:
+        return digest_bytes(digest, &restore->what.control, sizeof restore->what.control);
+    case RESTORE_INCIDENT:
+        return digest_bytes(digest, &restore->what.incident, sizeof restore->what.incident);
+    case RESTORE_ACTION:
+        return digest_bytes(digest, &restore->what.action, sizeof restore->what.action);
+    case RESTORE_NODE:
+        return digest_bytes(digest, &restore->what.node, sizeof restore->what.node);
+    case RESTORE_TARGET:
+        return digest_bytes(digest, &restore->what.target, sizeof restore->what.target);
+    default:
+        return digest;
+    }
+}
+
 static uint64_t digest_event(uint64_t digest, const struct event *event)
 {
     digest = digest_word(digest, (uint64_t)event->at);
@@ -152,7 +172,7 @@ static uint64_t digest_event(uint64_t digest, const struct event *event)
     case EVENT_POLICY:
         return digest_bytes(digest, event->of.policy, sizeof *event->of.policy);
     case EVENT_RESTORE:
-        return digest_bytes(digest, &event->of.restore, sizeof event->of.restore);
+        return digest_restore(digest, &event->of.restore);
     case EVENT_GAP:
         return digest_bytes(digest, &event->of.gap, sizeof event->of.gap);
     case EVENT_GOODBYE:

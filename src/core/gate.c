@@ -1,6 +1,7 @@
 #include "core/gate.h"
 
 #include "base/check.h"
+#include "core/mutant.h"
 
 #include <string.h>
 
@@ -80,7 +81,8 @@ void gate_durable(struct gate *gate, uint64_t ticket)
 
 bool gate_take(struct gate *gate, struct effect *out)
 {
-    if (gate->count == 0 || gate->ring[gate->first].ticket > gate->durable) {
+    if (gate->count == 0 ||
+        MUTANT(acts_before_commit, false, gate->ring[gate->first].ticket > gate->durable)) {
         return false;
     }
     *out = gate->ring[gate->first].effect;

@@ -5,18 +5,20 @@
  * for what could be done at once. The first that applies is the block reason. What a person has approved
  * passes the machine's counters, and nothing else. */
 #include "core/state.h"
+#include "core/mutant.h"
 
 static bool is_stale(const struct core *core, const struct node *node)
 {
-    return node->sampled_at == INSTANT_NONE || core->now - node->sampled_at > 2 * node->interval_ns + SECOND;
+    return node->sampled_at == INSTANT_NONE ||
+           MUTANT(stale_ignored, false, core->now - node->sampled_at > 2 * node->interval_ns + SECOND);
 }
 
 /* We were away (started anew, suspended): one full interval of this node must have passed, with a report in
  * it. */
 static bool is_in_grace(const struct core *core, const struct node *node)
 {
-    return core->away_until != INSTANT_NONE &&
-           (node->seen_at < core->away_until || core->now < core->away_until + node->interval_ns);
+    bool early = node->seen_at < core->away_until || core->now < core->away_until + node->interval_ns;
+    return core->away_until != INSTANT_NONE && MUTANT(grace_ignored, false, early);
 }
 
 /* A second, independent witness: in the finding itself, or in another finding on the same node. */
@@ -59,11 +61,12 @@ static bool exceeds(const struct core *core, const struct rate *rate, const stru
     for (uint32_t i = 1; i <= ACTIONS_KEPT && rate->max > 0; i++) {
         const struct past_action *action =
             &core->actions[(core->action_next + ACTIONS_KEPT - i) % ACTIONS_KEPT];
-        if (action->acted_at == INSTANT_NONE || core->now - action->acted_at >= rate->per_ns) {
+        if (action->acted_at == INSTANT_NONE ||
+            core->now - action->acted_at >= MUTANT(rate_window_halved, rate->per_ns / 2, rate->per_ns)) {
             return false;
         }
         count += counts(action, counted);
-        if (count >= rate->max) {
+        if (count >= MUTANT(rate_off_by_one, rate->max + 1, rate->max)) {
             return true;
         }
     }
@@ -77,7 +80,7 @@ static enum block_reason check_rates(const struct core *core, const struct incid
                               .meaning = detector_meaning_key(detector_of(core, incident)),
                               .remedy = incident->remedy,
                               .of_rule = true};
-    if (guards->rate_target.max > 0 &&
+    if (MUTANT(rate_target_ignored, false, guards->rate_target.max > 0) &&
         target_attempts(core, incident->node, guards->rate_target.per_ns) >= guards->rate_target.max) {
         return BLOCK_RATE_TARGET;
     }
@@ -119,16 +122,17 @@ static enum block_reason check_facts(const struct core *core, const struct incid
 
 static enum block_reason check_switches(const struct core *core, const struct incident *incident)
 {
-    if (core->policy.mode == MODE_DRY_RUN) {
+    if (MUTANT(dry_run_ignored, false, core->policy.mode == MODE_DRY_RUN)) {
         return BLOCK_DRY_RUN;
     }
-    if (core->control.paused) {
+    if (MUTANT(pause_ignored, false, core->control.paused)) {
         return BLOCK_PAUSED;
     }
-    if (core->control.breaker_open) {
+    if (MUTANT(breaker_ignored, false, core->control.breaker_open)) {
         return BLOCK_BREAKER;
     }
-    return node_of(core, incident->node)->acting != NO_INDEX ? BLOCK_IN_FLIGHT : BLOCK_NONE;
+    bool in_flight = node_of(core, incident->node)->acting != NO_INDEX;
+    return MUTANT(in_flight_ignored, false, in_flight) ? BLOCK_IN_FLIGHT : BLOCK_NONE;
 }
 
 /* What the machine counts, to stop itself. A person who approved the plan has seen more than the counters. */
@@ -139,13 +143,15 @@ static enum block_reason check_counters(const struct core *core, const struct in
     if (target->flapping) {
         return BLOCK_FLAPPING;
     }
-    if (target_attempts(core, incident->node, guards->attempts_within_ns) >= guards->attempts_max) {
+    if (target_attempts(core, incident->node, guards->attempts_within_ns) >=
+        MUTANT(attempts_off_by_one, guards->attempts_max + 1, guards->attempts_max)) {
         return BLOCK_ATTEMPTS;
     }
-    if (target->ended_at != INSTANT_NONE && core->now - target->ended_at < guards->cooldown_ns) {
+    if (target->ended_at != INSTANT_NONE &&
+        core->now - target->ended_at < MUTANT(cooldown_ignored, 0, guards->cooldown_ns)) {
         return BLOCK_COOLDOWN;
     }
-    if (core->now < target_backs_off_until(core, incident->node)) {
+    if (MUTANT(backoff_ignored, false, core->now < target_backs_off_until(core, incident->node))) {
         return BLOCK_BACKOFF;
     }
     return check_rates(core, incident);
@@ -161,10 +167,11 @@ enum block_reason guard_check(const struct core *core, const struct incident *in
     if (reason == BLOCK_NONE && !incident->approved) {
         reason = check_counters(core, incident);
     }
-    if (reason == BLOCK_NONE && core->disrupted + 1 > core_budget(core)) {
+    if (reason == BLOCK_NONE && core->disrupted + MUTANT(budget_off_by_one, 0, 1) > core_budget(core)) {
         reason = BLOCK_BUDGET;
     }
-    if (reason == BLOCK_NONE && core->policy.mode == MODE_APPROVE && !incident->approved) {
+    if (reason == BLOCK_NONE && MUTANT(approval_ignored, false, core->policy.mode == MODE_APPROVE) &&
+        !incident->approved) {
         reason = BLOCK_APPROVAL;
     }
     return reason;
@@ -203,7 +210,7 @@ void guard_note(struct core *core, uint32_t slot, enum block_reason reason, stru
     if (reason == BLOCK_NONE) {
         return;
     }
-    incident->blocked_count++;
+    incident->blocked_count += MUTANT(blocks_not_counted, 0, 1);
     if (is_new || core->now - incident->blocked_last_at >= BLOCK_REPEAT_NS) {
         tell_block(core, s, out);
     }
@@ -230,7 +237,7 @@ void guard_check_breaker(struct core *core, struct effects *out)
         (double)unhealthy <= guards->breaker_unhealthy_ratio * core->fleet) {
         return;
     }
-    control->breaker_open = 1;
+    control->breaker_open = MUTANT(breaker_never_opens, 0, 1);
     effects_add_control(core, out);
 }
 

@@ -1,5 +1,6 @@
 /* Plan: what a finding is, what explains it, and which remedy comes next. */
 #include "core/state.h"
+#include "core/mutant.h"
 
 /* --- slots ---------------------------------------------------------------------------------------------- */
 
@@ -309,14 +310,15 @@ static void try_to_act(struct core *core, uint32_t slot, struct effects *out)
 static bool plan_stands(const struct core *core, const struct incident *incident)
 {
     const struct detector *d = detector_of(core, incident);
-    return incident->rung < d->ladder_count && d->ladder[incident->rung].remedy == incident->remedy;
+    bool stands = incident->rung < d->ladder_count && d->ladder[incident->rung].remedy == incident->remedy;
+    return MUTANT(plan_outlives_its_policy, true, stands);
 }
 
 /* What a person approved, or was shown for approval, is of its time: after it he is shown it anew. */
 static bool plan_has_lapsed(const struct core *core, const struct incident *incident)
 {
     instant shown_until = incident->planned_at + core->policy.guards.approval_ns;
-    return incident->approved ? core->now >= incident->approved_until
+    return incident->approved ? MUTANT(approval_never_lapses, false, core->now >= incident->approved_until)
                               : incident->block == BLOCK_APPROVAL && core->now >= shown_until;
 }
 
@@ -354,7 +356,7 @@ void plan_advance(struct core *core, uint32_t slot, struct effects *out)
         guard_note(core, slot, BLOCK_CLEARING, out);
         return;
     }
-    if (target_is_maintained(core, incident->node, NULL)) {
+    if (MUTANT(maintenance_ignored, false, target_is_maintained(core, incident->node, NULL))) {
         guard_note(core, slot, BLOCK_MAINTENANCE, out);
         return;
     }

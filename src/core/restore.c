@@ -1,5 +1,6 @@
 /* Restore and gap: the core learns what was before it was made, or that it was away. */
 #include "core/state.h"
+#include "core/mutant.h"
 
 /* As far as the incident knows it; restore_action() completes it. */
 static void restore_command(struct slot *slot)
@@ -52,6 +53,7 @@ static void restore_incident(struct core *core, const struct incident *stored, s
     }
     struct slot *slot = slot_of(core, s);
     slot->incident = *stored;
+    slot->incident.attempts = MUTANT(restart_forgets_attempts, 0, stored->attempts);
     slot->incident.blocked_count = 0;
     slot->incident.detector = reload_find_detector(&core->policy, stored->detector_name);
     restore_command(slot);
@@ -104,7 +106,9 @@ struct restored_action core_restored_action(const struct command *command)
 static void restore_action(struct core *core, uint32_t number, const struct restored_action *action)
 {
     node_cover(core, number);
-    target_note_action(core, number, action);
+    if (MUTANT(restart_forgets_actions, false, true)) {
+        target_note_action(core, number, action);
+    }
     for (uint32_t s = node_of(core, number)->first_incident; s != NO_INDEX; s = slot_of(core, s)->next) {
         struct command *command = &slot_of(core, s)->command;
         if (action->command != 0 && command->id == action->command) {
@@ -127,7 +131,8 @@ void restore_step(struct core *core, const struct event *event, struct effects *
     switch ((enum restore_kind)restore->kind) {
     case RESTORE_CONTROL:
         core->control = restore->what.control;
-        core->away_until = core->now;
+        core->control.paused = MUTANT(restart_forgets_pause, 0, core->control.paused);
+        core->away_until = MUTANT(start_forgotten, INSTANT_NONE, core->now);
         return;
     case RESTORE_NODE:
         if (!node_hello(core, event->node, &restore->what.node, false)) {
@@ -154,7 +159,7 @@ void restore_step(struct core *core, const struct event *event, struct effects *
 void restore_gap(struct core *core, const struct event *event)
 {
     duration lost = event->of.gap.length_ns;
-    core->away_until = core->now;
+    core->away_until = MUTANT(gap_forgotten, core->away_until, core->now);
     for (uint32_t s = 0; s < core->slot_count && lost > 0; s++) {
         struct slot *slot = slot_of(core, s);
         struct incident *i = &slot->incident;

@@ -2,6 +2,7 @@
  * other name of a rule makes a guard forget. Flapping, back-off, attempts and maintenance are counted here.
  */
 #include "core/state.h"
+#include "core/mutant.h"
 
 void target_init(struct node_cold *cold)
 {
@@ -21,6 +22,7 @@ void target_restore(struct core *core, uint32_t number, const struct target *tar
     struct target *own = &cold_of(core, number)->target;
     instant ended_at = own->ended_at, trouble_at = own->trouble_at;
     *own = *target;
+    own->maintained_until = MUTANT(restart_forgets_maintenance, INSTANT_NONE, target->maintained_until);
     own->change_next = target->change_next % CHANGES_MAX;
     node_of(core, number)->flags |= target->flapping ? (uint32_t)NODE_FLAPPING : 0;
     own->ended_at = ended_at > target->ended_at ? ended_at : target->ended_at;
@@ -38,8 +40,8 @@ bool target_is_maintained(const struct core *core, uint32_t number, instant *unt
     for (uint32_t i = 0; i < core->policy.guards.window_count; i++) {
         const struct window *window = &core->policy.guards.windows[i];
         instant end_at;
-        if (window_covers(window, cold->name) && window_is_on(window, core->now, &end_at) &&
-            end_at > latest) {
+        if (MUTANT(windows_ignored, false, window_covers(window, cold->name)) &&
+            window_is_on(window, core->now, &end_at) && end_at > latest) {
             latest = end_at;
         }
     }
@@ -159,7 +161,7 @@ instant target_backs_off_until(const struct core *core, uint32_t number)
 void target_note_action(struct core *core, uint32_t number, const struct restored_action *action)
 {
     struct node_cold *cold = cold_of(core, number);
-    if (action->by_person) {
+    if (MUTANT(actions_not_counted, true, action->by_person)) {
         return;
     }
     memmove(&cold->acted_at[1], &cold->acted_at[0], sizeof cold->acted_at - sizeof cold->acted_at[0]);

@@ -2,6 +2,7 @@
  * of them long enough. Four verdicts: effective, ineffective, inconclusive (no fresh samples, or nobody can
  * say that it was done), harmed (something else here or at a caller got worse since). */
 #include "core/state.h"
+#include "core/mutant.h"
 
 static const struct rung *rung_of(const struct core *core, const struct incident *incident)
 {
@@ -32,7 +33,8 @@ void verify_begin(struct core *core, uint32_t slot, enum why why, struct effects
     incident->fresh_samples = 0;
     slot_of(core, slot)->healthy_samples = 0;
     cold_of(core, incident->node)->target.ended_at = core->now;
-    heap_set(heap_of(core), heap_item_of_slot(core, slot), incident->verify_by);
+    heap_set(heap_of(core), heap_item_of_slot(core, slot),
+             MUTANT(verify_by_forgotten, INSTANT_NEVER, incident->verify_by));
     effects_add_incident(core, out, EFFECT_RECORD, incident);
     if (incident->detector == NO_INDEX || node_of(core, incident->node)->flags & NODE_GONE) {
         node_walk_later(core, incident->node); /* nobody watches it any more: the walk closes it */
@@ -98,7 +100,9 @@ static void verdict_well(struct core *core, uint32_t slot, struct effects *out)
     node->firing &= ~bit;
     node->clearing &= ~bit;
     /* "Effective" says that our command helped: without its outcome nobody can say so. */
-    incident->verdict = incident->outcome == OUTCOME_DONE ? VERDICT_EFFECTIVE : VERDICT_INCONCLUSIVE;
+    incident->verdict = MUTANT(effective_without_outcome, true, incident->outcome == OUTCOME_DONE)
+                            ? VERDICT_EFFECTIVE
+                            : VERDICT_INCONCLUSIVE;
     plan_close(core, slot, INCIDENT_RESOLVED, WHY_HEALTHY, out);
 }
 

@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-enum { KEYS_MAX = 12 }; /* in one map */
+enum { KEYS_MAX = 16 }; /* in one map */
 
 struct keys {
     const char *map; /* what the map describes: "detector". Its name in the schema, too */

@@ -12,6 +12,7 @@ here=$0
 
 start_lab() {
     mkdir -p "$folder/skew"
+    : >"$folder/up.log" # the lab before has left its own, and that one must not be taken for this one's
     HOMEOSTAT_HOME=$folder NO_COLOR=1 HOMEOSTAT_SKEW=$folder/skew LD_PRELOAD=$skew_library \
         "$binary" up --port 0 --interval 300ms --policy "$policy" >"$folder/up.log" 2>&1 &
     up=$!

@@ -5,6 +5,7 @@ source "$(dirname "$0")/lib.sh"
 
 # Starts a lab in the background; `up` is its process id, `url` its control plane.
 start_lab() {
+    : >"$folder/up.log"
     HOMEOSTAT_HOME=$folder NO_COLOR=1 "$binary" up --port 0 --interval 300ms "$@" >"$folder/up.log" 2>&1 &
     up=$!
     within 15 grep -q 'control plane  http' "$folder/up.log" || { cat "$folder/up.log"; return 1; }

@@ -1,0 +1,212 @@
+/* Liveness: what must have come about once the faults have stopped and everybody had time. */
+#include "sim/check_state.h"
+
+typedef unsigned long long id;
+
+/* --- faults that must be found -------------------------------------------------------------------------- */
+
+void liveness_found(struct checker *checker, uint32_t node)
+{
+    for (uint32_t i = 0; i < checker->fault_count; i++) {
+        checker->fault[i].found |=
+            checker->fault[i].since_at != INSTANT_NONE && checker->fault[i].node == node;
+    }
+}
+
+void liveness_excuse(struct checker *checker, uint32_t node)
+{
+    for (uint32_t i = 0; i < checker->fault_count; i++) {
+        checker->fault[i].excused |= node == NO_INDEX || checker->fault[i].node == node;
+    }
+}
+
+/* Where nothing was heard for long, nothing can be seen. */
+void liveness_report(struct checker *checker, uint32_t node, instant at)
+{
+    const struct node_book *book = &checker->node[node];
+    if (checker->fault_count > 0 &&
+        (book->heard_at == INSTANT_NONE || at - book->heard_at > 3 * book->interval_ns)) {
+        liveness_excuse(checker, node);
+    }
+}
+
+/* The policy looks at the metric that this kind of fault moves. */
+static bool has_detector(const struct checker *checker, uint8_t kind)
+{
+    for (uint32_t i = 0; i < checker->policy.detector_count; i++) {
+        const struct detector *d = &checker->policy.detectors[i];
+        for (uint8_t c = 0; c < d->when_count; c++) {
+            if (d->when[c].metric == fault_infos[kind].metric) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool has_incident(const struct checker *checker, uint32_t node)
+{
+    for (uint32_t i = checker->incidents.count; i-- > 0;) {
+        const struct incident_book *book = shelf_row(&checker->incidents, i);
+        if (book->node == node && book->state != INCIDENT_RESOLVED) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void judge_fault(struct checker *checker, struct fault_book *fault, instant at)
+{
+    const struct node_book *node = books_node(checker, fault->node);
+    bool silent = node == NULL || !node->here || node->heard_at == INSTANT_NONE ||
+                  at - node->heard_at > 3 * node->interval_ns;
+    if (at - fault->since_at > CHECKER_DETECT_NS && !fault->found && !fault->excused && !silent &&
+        checker->crashed_at == INSTANT_NONE && has_detector(checker, fault->kind)) {
+        violation_add(checker, at, fault->node, INVARIANT_L5, "%s lasted %.0f s and was not found",
+                      fault_kind_name(fault->kind), duration_seconds(at - fault->since_at));
+    }
+    fault->since_at = INSTANT_NONE;
+}
+
+static struct fault_book *find_fault(struct checker *checker, uint32_t node, enum fault_kind kind)
+{
+    for (uint32_t i = 0; i < checker->fault_count; i++) {
+        struct fault_book *fault = &checker->fault[i];
+        if (fault->since_at != INSTANT_NONE && fault->node == node && fault->kind == kind) {
+            return fault;
+        }
+    }
+    return NULL;
+}
+
+void checker_fault(struct checker *checker, instant at, uint32_t node, enum fault_kind kind, bool begins)
+{
+    struct fault_book *fault = find_fault(checker, node, kind);
+    if (!begins || fault != NULL || kind >= (enum fault_kind)FAULT_LIVE_COUNT) {
+        if (!begins && fault != NULL) {
+            judge_fault(checker, fault, at);
+        }
+        return;
+    }
+    for (uint32_t i = 0; i < FAULTS_FOLLOWED && fault == NULL; i++) {
+        if (i >= checker->fault_count || checker->fault[i].since_at == INSTANT_NONE) {
+            fault = &checker->fault[i];
+            checker->fault_count = i < checker->fault_count ? checker->fault_count : i + 1;
+        }
+    }
+    if (fault != NULL) {
+        *fault = (struct fault_book){.since_at = at,
+                                     .node = node,
+                                     .kind = (uint8_t)kind,
+                                     .found = has_incident(checker, node),
+                                     .excused = checker->crashed_at != INSTANT_NONE};
+    }
+}
+
+/* --- rest ----------------------------------------------------------------------------------------------- */
+
+/* See checker_rest(): people do not come in a simulation. */
+static bool waits_for_people(enum block_reason reason)
+{
+    switch (reason) {
+    case BLOCK_APPROVAL:
+    case BLOCK_UNCORROBORATED:
+    case BLOCK_PAUSED:
+    case BLOCK_BREAKER:
+    case BLOCK_FLAPPING:
+    case BLOCK_RATE_TARGET:
+    case BLOCK_ATTEMPTS:
+    case BLOCK_DRY_RUN:
+    case BLOCK_MAINTENANCE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static enum block_reason block_now(const struct core *core, const struct incident_book *book)
+{
+    const struct incident *incident = core_incident(core, book->id);
+    return incident == NULL ? BLOCK_NONE : (enum block_reason)incident->block;
+}
+
+/* Something is in people's hands: what it explains may wait with it. */
+static bool people_have_something(const struct checker *checker, const struct core *core)
+{
+    for (uint32_t i = 0; i < checker->incidents.count; i++) {
+        const struct incident_book *book = shelf_row(&checker->incidents, i);
+        if (book->state == INCIDENT_ESCALATED ||
+            (state_is_active(book->state) && waits_for_people(block_now(core, book)))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Of such a node nobody can say that it is well; that it is silent is a finding of its own. */
+static bool is_lost(struct checker *checker, uint32_t node, instant at)
+{
+    const struct node_book *book = books_node(checker, node);
+    return book == NULL || book->heard_at == INSTANT_NONE || at - book->heard_at > MINUTE;
+}
+
+static void rest_incidents(struct checker *checker, instant at, const struct core *core)
+{
+    bool people = people_have_something(checker, core);
+    for (uint32_t i = 0; i < checker->incidents.count; i++) {
+        const struct incident_book *book = shelf_row(&checker->incidents, i);
+        enum block_reason block = block_now(core, book);
+        bool may_wait = waits_for_people(block) || (block == BLOCK_EXPLAINED && people) ||
+                        is_lost(checker, book->node, at);
+        if (state_is_active(book->state) && !(may_wait && !state_is_disrupted(book->state))) {
+            violation_add(checker, at, book->node, INVARIANT_L1,
+                          "incident %llu (%s) is still %s, stopped by %s, %.0f s after it was opened",
+                          (id)book->id, book->detector_name, incident_state_name(book->state),
+                          block_reason_name(block), duration_seconds(at - book->opened_at));
+        }
+    }
+}
+
+static void rest_commands(struct checker *checker, instant at)
+{
+    for (uint32_t i = 0; i < checker->commands.count; i++) {
+        const struct command_book *book = shelf_row(&checker->commands, i);
+        if (book->outcome == OUTCOME_NONE) {
+            violation_add(checker, at, book->node, INVARIANT_L2, "command %llu has no outcome after %.0f s",
+                          (id)book->id, duration_seconds(at - book->ordered_at));
+        }
+    }
+}
+
+void checker_spooled(struct checker *checker, instant at, uint32_t node, uint64_t waiting)
+{
+    if (waiting > 0) {
+        violation_add(checker, at, node, INVARIANT_L3, "%llu reports still wait in the spool", (id)waiting);
+    }
+}
+
+void checker_rest(struct checker *checker, instant at, const struct core *core)
+{
+    if (core == NULL || checker->crashed_at != INSTANT_NONE) {
+        violation_add(checker, at, NO_INDEX, INVARIANT_L4, "the control plane has not come back");
+    }
+    for (uint32_t i = 0; i < checker->fault_count; i++) {
+        if (checker->fault[i].since_at != INSTANT_NONE) {
+            judge_fault(checker, &checker->fault[i], at);
+        }
+    }
+    if (core == NULL) {
+        return;
+    }
+    rest_incidents(checker, at, core);
+    rest_commands(checker, at);
+    if (core_disrupted(core) != 0 || checker->disrupted != 0) {
+        violation_add(checker, at, NO_INDEX, INVARIANT_L6,
+                      "%u nodes are in work as the core counts, %u by the books", core_disrupted(core),
+                      checker->disrupted);
+    }
+    if (checker->pending_count > 0) {
+        violation_add(checker, at, NO_INDEX, INVARIANT_L6, "%u rows still wait for their commit",
+                      checker->pending_count);
+    }
+}
