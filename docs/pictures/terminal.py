@@ -7,7 +7,7 @@ import sys
 WIDTH, HEIGHT = 7.8, 17  # of one character, in pixels, at font size 13
 COLOURS = {"DETECT": "#e3b341", "FAULT": "#ff7b72", "RESOLVED": "#56d364", "healthy": "#56d364", "ill": "#ff7b72",
            "healing": "#e3b341", "PLAN": "#79c0ff", "ACT": "#79c0ff", "DONE": "#79c0ff", "VERIFY": "#79c0ff",
-           "HELD": "#b1bac4"}
+           "BLOCKED": "#b1bac4", "CUT": "#ff7b72", "PEOPLE": "#e3b341", "ok": "#56d364"}
 
 title = sys.argv[1]
 lines = [line.rstrip() for line in sys.stdin]

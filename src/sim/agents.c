@@ -125,7 +125,11 @@ static void send_report(struct sim *sim, uint32_t node, uint32_t number)
 {
     struct agent *agent = &sim->agents[node];
     sim->records[number].references++;
-    way_report(sim, node, number, spool_begins(sim, agent, agent->boot));
+    way_there(sim, &(struct happening){.kind = HAPPENING_REPORT,
+                                       .node = node,
+                                       .list = number,
+                                       .taken_at = sim->now,
+                                       .number = spool_begins(sim, agent, agent->boot)});
 }
 
 /* What was not answered goes in batches behind the newest report, once the control plane is heard again. */

@@ -140,14 +140,13 @@ void queue_sample(struct queue *queue, uint32_t node, instant at)
 
 /* --- lanes and heap ------------------------------------------------------------------------------------- */
 
-/* A place at its end; NULL without memory. */
-static struct happening *ring_add(struct ring *ring)
+static bool ring_put(struct ring *ring, const struct happening *happening)
 {
     if (ring->count == ring->room) {
         uint32_t room = ring->room > 0 ? 2 * ring->room : 256;
         struct happening *grown = malloc(room * sizeof *grown);
         if (!grown)
-            return NULL;
+            return false;
         for (uint32_t i = 0; i < ring->count; i++)
             grown[i] = ring->list[(ring->first + i) & (ring->room - 1)];
         free(ring->list);
@@ -155,7 +154,8 @@ static struct happening *ring_add(struct ring *ring)
         ring->first = 0;
         ring->room = room;
     }
-    return &ring->list[(ring->first + ring->count++) & (ring->room - 1)];
+    ring->list[(ring->first + ring->count++) & (ring->room - 1)] = *happening;
+    return true;
 }
 
 static bool is_before(const struct happening *a, const struct happening *b)
@@ -200,31 +200,15 @@ static void heap_drop(struct queue *queue)
         queue->heap[i] = last;
 }
 
-static bool is_in_order(const struct ring *ring, instant at)
-{
-    return ring->count == 0 || ring->list[(ring->first + ring->count - 1) & (ring->room - 1)].at <= at;
-}
-
 bool queue_put(struct queue *queue, enum lane lane, struct happening *happening)
 {
     happening->rank = ++queue->rank;
-    if (lane == LANE_NONE || !is_in_order(&queue->lane[lane], happening->at))
+    if (lane == LANE_NONE)
         return heap_put(queue, happening);
-    struct happening *place = ring_add(&queue->lane[lane]);
-    if (place)
-        *place = *happening;
-    return place != NULL;
-}
-
-struct happening *queue_lane(struct queue *queue, enum lane lane, instant at)
-{
     struct ring *ring = &queue->lane[lane];
-    struct happening *place = is_in_order(ring, at) ? ring_add(ring) : NULL;
-    if (!place)
-        return NULL;
-    place->at = at;
-    place->rank = ++queue->rank;
-    return place;
+    if (ring->count > 0 && ring->list[(ring->first + ring->count - 1) & (ring->room - 1)].at > happening->at)
+        return heap_put(queue, happening);
+    return ring_put(ring, happening);
 }
 
 /* --- the next one --------------------------------------------------------------------------------------- */

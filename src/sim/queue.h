@@ -75,11 +75,6 @@ enum lane { LANE_THERE, LANE_BACK, LANE_NONE };
  * if it is, it goes to the heap. False if there is no memory for more. */
 bool queue_put(struct queue *queue, enum lane lane, struct happening *happening);
 
-/* The same without a copy, for what is frequent: a place in the lane with `at` and rank set, the rest to be
- * filled in by the caller at once. NULL if it would be out of order there, or there is no memory: then
- * queue_put() decides. */
-struct happening *queue_lane(struct queue *queue, enum lane lane, instant at);
-
 void queue_sample(struct queue *queue, uint32_t node,
                   instant at); /* moves its next one; INSTANT_NEVER: none */
 

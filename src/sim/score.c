@@ -98,39 +98,39 @@ void score_sample(struct sim *sim, uint32_t node)
     }
 }
 
-/* Does `from` call `to`, directly or through others? */
-static bool calls(const struct sim *sim, uint32_t from, uint32_t to)
+enum { REACH_MAX = 64 }; /* nodes that a walk along the calls looks at, as far as the core's own */
+
+/* The node itself, and what it calls, directly or through others. */
+static uint32_t reach(const struct sim *sim, uint32_t from, uint32_t found[REACH_MAX])
 {
-    uint32_t found[64] = {from}, count = 1;
+    uint32_t count = 1;
+    found[0] = from;
     for (uint32_t i = 0; i < count; i++) {
         const struct world_node *node = &sim->fleet[found[i]];
         for (uint32_t c = 0; c < node->calls_count; c++) {
-            uint32_t callee = node->calls[c], k = 0;
-            if (callee == to)
-                return true;
-            while (k < count && found[k] != callee)
+            uint32_t k = 0;
+            while (k < count && found[k] != node->calls[c])
                 k++;
-            if (k == count && count < COUNT_OF(found))
-                found[count++] = callee;
+            if (k == count && count < REACH_MAX)
+                found[count++] = node->calls[c];
         }
     }
-    return false;
-}
-
-static bool explains(const struct sim *sim, const struct injection *injection, uint32_t node)
-{
-    return injection->node == node || calls(sim, node, injection->node);
+    return count;
 }
 
 void score_opened(struct sim *sim, const struct incident *incident)
 {
+    uint32_t found[REACH_MAX];
     if (incident->state != INCIDENT_OPEN || incident->opened_at != sim->now)
         return;
-    for (uint32_t i = 0; i < sim->score.injection_count; i++) {
-        struct injection *injection = &sim->score.injections[i];
-        bool in_time = !injection->over || sim->now - injection->at < seen_within_ns;
-        if (injection->detected_at == INSTANT_NONE && in_time && explains(sim, injection, incident->node))
-            injection->detected_at = sim->now;
+    for (uint32_t k = reach(sim, incident->node, found); k-- > 0;) {
+        for (uint32_t i = sim->score.first_injection[found[k]]; i != NO_INDEX;
+             i = sim->score.injections[i].next) {
+            struct injection *injection = &sim->score.injections[i];
+            bool in_time = !injection->over || sim->now - injection->at < seen_within_ns;
+            if (injection->detected_at == INSTANT_NONE && in_time)
+                injection->detected_at = sim->now;
+        }
     }
 }
 
@@ -202,6 +202,15 @@ static void note_people(struct sim *sim, const struct incident *now)
     deed->acted_at = deed->judged_at = now->closed_at != INSTANT_NONE ? now->closed_at : sim->now;
 }
 
+/* What an incident waits for belongs to what is being tried for it. */
+static void note_block(struct sim *sim, const struct incident *now)
+{
+    struct deed *deed = find_deed(&sim->score, now->id, now->command);
+    deed = deed ? deed : find_deed(&sim->score, now->id, 0);
+    if (deed && now->block != BLOCK_NONE)
+        deed->blocks |= 1u << now->block;
+}
+
 static void count_blocks(struct score *score, const struct incident *before, const struct incident *now)
 {
     if (now->block == BLOCK_NONE || now->blocked_count == 0)
@@ -223,6 +232,7 @@ void score_incident(struct sim *sim, const struct incident *before, const struct
     bool news = !before || before->command != now->command || before->verdict != now->verdict;
     if (news)
         note_deed(sim, now);
+    note_block(sim, now);
     if (now->state == INCIDENT_ESCALATED && (!before || before->state != INCIDENT_ESCALATED))
         note_people(sim, now);
 }
@@ -256,13 +266,14 @@ struct answer { /* to one expectation */
 static instant injected_before(const struct sim *sim, uint32_t node, instant opened_at)
 {
     instant own_at = INSTANT_NONE, any_at = INSTANT_NONE;
+    uint32_t found[REACH_MAX], count = reach(sim, node, found);
     for (uint32_t i = 0; i < sim->score.injection_count; i++) {
         const struct injection *injection = &sim->score.injections[i];
         if (injection->at > opened_at)
             continue;
         any_at = injection->at > any_at ? injection->at : any_at;
-        if (injection->at > own_at && explains(sim, injection, node))
-            own_at = injection->at;
+        for (uint32_t k = 0; k < count && injection->at > own_at; k++)
+            own_at = found[k] == injection->node ? injection->at : own_at;
     }
     return own_at != INSTANT_NONE ? own_at : any_at;
 }
@@ -272,7 +283,8 @@ static int weigh(const struct sim *sim, const struct scenario_expect *expect, co
                  duration *took_ns)
 {
     int points = 1;
-    bool remedy = expect->remedy == REMEDY_NONE || deed->remedy == expect->remedy;
+    bool blocked = expect->block == BLOCK_NONE || (deed->blocks & 1u << expect->block) != 0;
+    bool remedy = blocked && (expect->remedy == REMEDY_NONE || deed->remedy == expect->remedy);
     bool verdict = expect->verdict == VERDICT_NONE || deed->verdict == expect->verdict;
     instant injected_at = injected_before(sim, deed->node, deed->opened_at);
     instant done_at = expect->verdict != VERDICT_NONE ? deed->judged_at

@@ -219,6 +219,7 @@ struct deed {
     instant opened_at, acted_at, judged_at;
     uint32_t node;
     char finding[DETECTOR_NAME_SIZE];
+    uint32_t blocks; /* mask of the reasons for which it waited */
     uint8_t remedy, verdict;
 };
 
@@ -285,7 +286,6 @@ void sim_fold(struct sim *sim, uint64_t word); /* into the digest */
 
 void way_there(struct sim *sim,
                struct happening *message); /* a node agent sends; `at` and `sent_at` are set here */
-void way_report(struct sim *sim, uint32_t node, uint32_t record, uint64_t lost_below);
 void way_back(struct sim *sim, struct happening *answer, instant question_at); /* the control plane answers */
 uint32_t list_new(struct sim *sim);
 void list_free(struct sim *sim, uint32_t list);

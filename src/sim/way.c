@@ -68,31 +68,6 @@ void way_there(struct sim *sim, struct happening *message)
     }
 }
 
-/* A report, by far the most frequent message: written where it is going to lie, when nothing can happen to
- * it. */
-void way_report(struct sim *sim, uint32_t node, uint32_t record, uint64_t lost_below)
-{
-    struct agent *agent = &sim->agents[node];
-    bool clear = is_steady(sim) && !agent->cut_off;
-    struct happening *place =
-        clear ? queue_lane(sim->queue, LANE_THERE, sim->now + sim->network.least_ns) : NULL;
-    struct happening message = {.kind = HAPPENING_REPORT,
-                                .node = node,
-                                .boot = agent->boot,
-                                .number = lost_below,
-                                .sent_at = sim->now,
-                                .taken_at = sim->now,
-                                .list = record};
-    if (!place) {
-        way_there(sim, &message);
-        return;
-    }
-    agent->messages++;
-    message.at = place->at;
-    message.rank = place->rank;
-    *place = message;
-}
-
 /* Whether the node agent is still there to hear it is seen when it arrives. */
 void way_back(struct sim *sim, struct happening *answer, instant question_at)
 {

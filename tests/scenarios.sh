@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Every scenario reaches what it promises, breaks no invariant, and comes out the same twice.
+#
+#     scenarios.sh BINARY ROOT
+set -u
+binary=$1 root=$2
+files=("$root"/scenarios/*.yaml)
+echo "1..${#files[@]}"
+number=0
+for file in "${files[@]}"; do
+    number=$((number + 1))
+    name=$(basename "$file" .yaml)
+    first=$("$binary" sim "$file" --json 2>&1) code=$?
+    second=$("$binary" sim "$file" --json 2>&1 | sed -n 's/.*"digest": *"\([^"]*\)".*/\1/p')
+    digest=$(sed -n 's/.*"digest": *"\([^"]*\)".*/\1/p' <<<"$first")
+    if ((code == 0)) && [[ -n $digest && $digest == "$second" ]]; then
+        echo "ok $number - $name"
+    else
+        echo "# exit status $code, digests $digest and $second; $binary sim $file says:"
+        while read -r line; do echo "# $line"; done <<<"$first"
+        echo "not ok $number - $name"
+    fi
+done
