@@ -1,6 +1,7 @@
 /* Stories about guards: each stops what it should, for as long as it should, and does not forget when the
  * control plane is restarted, the policy reloaded or a rule renamed. docs/guards.md says which story proves
  * which guard. */
+#include "guard_policies.h"
 #include "story.h"
 
 #include <setjmp.h>
@@ -9,26 +10,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <string.h>
-
-#define ILL  "cpu=0.97 latency=0.058"
-#define WELL "cpu=0.05 latency=0.002 storage=0.005"
-#define SLOW "storage=0.3 latency=0.090 cpu=0.05"
-
-#define CPU_HIGH                                                                                             \
-    "  - {name: cpu-high, when: cpu_utilization > 0.90 and request_latency > 20ms, for: 3s, clear: "         \
-    "cpu_utilization < 0.70, healthy_for: 3s}\n"
-#define SLOW_STORAGE                                                                                         \
-    "  - {name: slow-storage, when: storage_latency > 100ms and request_latency > 50ms, for: 3s, clear: "    \
-    "storage_latency < 20ms, healthy_for: 3s}\n"
-#define LADDERS                                                                                              \
-    "playbooks:\n"                                                                                           \
-    "  - {on: cpu-high, steps: [{do: restart_service, settle: 1s, within: 20s}, {do: page_human}]}\n"        \
-    "  - {on: slow-storage, steps: [{do: failover_storage, settle: 1s, within: 20s}, {do: page_human}]}\n"
-#define POLICY_WITH(guards) "version: 1\ndetectors:\n" CPU_HIGH SLOW_STORAGE LADDERS "guards: {" guards "}\n"
-
-/* Nothing counts but what a story names itself. */
-#define FREE        "max_disrupted: 100%, recurrence: 1s, breaker: {unhealthy: 100%, at_least: 1000}, flapping: no, "
-#define FREE_TARGET "per_target: {cooldown: 0s, attempts: {max: 16, within: 1s}, backoff: no}, "
 
 /* One illness that is healed at once: from `t` on 3 s ill, a restart, and well again; over at t + 10. */
 static void heal(struct story *s, double t, uint32_t node, const char *ill)
