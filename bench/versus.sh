@@ -63,7 +63,7 @@ versus_fastapi() {
     web=$!
     started+=("$web")
     until (: >/dev/tcp/127.0.0.1/"$port") 2>/dev/null; do kill -0 "$web" || { cat "$folder/uvicorn.log" >&2; return 1; }; sleep 0.1; done
-    sleep 0.5
+    # It listens only once its pool of connections is there, so all of PostgreSQL's processes are.
     mapfile -t pids < <(pgrep -P "$database")
     pids+=("$database")
     before="$(ticks_of "$web") $(ticks_of "${pids[@]}")"
@@ -121,7 +121,7 @@ END
     chmod 600 "$folder/monitrc"
     : >"$folder/service.pid"
     "$folder/service" start
-    sleep 0.5
+    until [[ -s $folder/service.pid ]]; do sleep 0.1; done
     monit -I -c "$folder/monitrc" >/dev/null 2>&1 &
     started+=("$!")
     sleep 3
