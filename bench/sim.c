@@ -3,7 +3,7 @@
  *     ./run bench sim [--json]
  *
  * Median of five rounds; CPU time of this process, not wall time, so that a neighbour matters little. A round
- * of 10,000 nodes is ten virtual seconds, one of 1,000 nodes a virtual minute, after a warm-up in which
+ * of 10,000 nodes is thirty virtual seconds, one of 1,000 nodes a virtual minute, after a warm-up in which
  * everybody has said hello. */
 #include "steps.h"
 
@@ -113,7 +113,7 @@ int main(int argc, char **argv)
     double reports[ROUNDS], times[ROUNDS], bytes = 0;
     steps_policy(&policy);
     for (int i = 0; i < ROUNDS; i++) {
-        struct round large = measure(&policy, 10000, 10 * SECOND);
+        struct round large = measure(&policy, 10000, 30 * SECOND);
         struct round small = measure(&policy, 1000, MINUTE);
         reports[i] = large.reports_per_s;
         times[i] = small.times_real;

@@ -281,6 +281,15 @@ instant core_deadline(const struct core *core)
     return heap_top_at(heap_of(core));
 }
 
+void core_ahead(const struct core *core, uint32_t node)
+{
+    if (node >= core->node_count)
+        return;
+    const char *row = (const char *)node_of(core, node);
+    for (size_t i = 0; i < sizeof(struct node); i += 64)
+        __builtin_prefetch(row + i, 1);
+}
+
 /* --- looking in ----------------------------------------------------------------------------------------- */
 
 const char *core_node_name(const struct core *core, uint32_t node)

@@ -246,6 +246,9 @@ struct core *core_init(void *memory, const struct core_config *config);
 /* Takes one event. `out` is overwritten. Bad input yields EFFECT_REJECT, never an abort. */
 void core_step(struct core *core, const struct event *event, struct effects *out);
 
+/* A hint: a report of this node comes soon. It changes nothing but the processor's caches. */
+void core_ahead(const struct core *core, uint32_t node);
+
 /* When EVENT_DEADLINE is next wanted; INSTANT_NEVER if not at all. Not later than now while work is queued.
  */
 instant core_deadline(const struct core *core);

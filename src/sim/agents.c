@@ -212,6 +212,13 @@ static bool is_off(const struct sim *sim, uint32_t node)
     return (truth.faults & 1u << FAULT_ZONE_OUTAGE) != 0;
 }
 
+void agent_ahead(const struct sim *sim, uint32_t node)
+{
+    const char *row = (const char *)&sim->agents[node];
+    __builtin_prefetch(row, 1);
+    __builtin_prefetch(row + sizeof sim->agents[0] - 1, 1);
+}
+
 void agent_sample(struct sim *sim, uint32_t node)
 {
     struct agent *agent = &sim->agents[node];

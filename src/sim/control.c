@@ -146,6 +146,14 @@ void control_deadline(struct sim *sim, struct plane *plane)
     control_step(sim, plane, &event);
 }
 
+void control_ahead(const struct plane *plane, uint32_t node)
+{
+    const char *row = (const char *)&plane->nodes[node];
+    core_ahead(plane->core, node);
+    for (size_t i = 0; i < sizeof plane->nodes[0]; i += 64)
+        __builtin_prefetch(row + i, 1);
+}
+
 /* --- what node agents say ------------------------------------------------------------------------------- */
 
 /* False: it is busy, and the node agent keeps the report. */

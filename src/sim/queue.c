@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NOBODY UINT32_MAX
+#define NOBODY QUEUE_NOBODY
 
 enum { BUCKETS = 1024, SHARE = 8 /* samples that a bucket should hold */, FEW = 64 };
 
@@ -25,6 +25,7 @@ struct calendar {
     uint32_t bucket[BUCKETS];
     struct today *today;
     uint32_t today_count, count, nodes;
+    uint32_t ahead; /* place in the chain of the bucket after it */
     int shift;
     int64_t number; /* of the bucket that is being worked off */
 };
@@ -106,6 +107,7 @@ static void turn_page(struct calendar *calendar)
                     (struct today){.at = calendar->at[node], .node = node};
         }
     }
+    calendar->ahead = calendar->bucket[(calendar->number + 1) & (BUCKETS - 1)];
     if (calendar->today_count > FEW)
         qsort(calendar->today, calendar->today_count, sizeof calendar->today[0], by_time);
 }
@@ -136,6 +138,15 @@ void queue_sample(struct queue *queue, uint32_t node, instant at)
         today_insert(calendar, node, at);
     else
         bucket_insert(calendar, node, at);
+}
+
+uint32_t queue_ahead(struct queue *queue)
+{
+    struct calendar *calendar = &queue->calendar;
+    uint32_t node = calendar->ahead;
+    if (node != NOBODY)
+        calendar->ahead = calendar->next[node];
+    return node;
 }
 
 /* --- lanes and heap ------------------------------------------------------------------------------------- */
@@ -211,6 +222,12 @@ bool queue_put(struct queue *queue, enum lane lane, struct happening *happening)
     return ring_put(ring, happening);
 }
 
+const struct happening *queue_lane_ahead(const struct queue *queue, enum lane lane, uint32_t places)
+{
+    const struct ring *ring = &queue->lane[lane];
+    return places < ring->count ? &ring->list[(ring->first + places) & (ring->room - 1)] : NULL;
+}
+
 /* --- the next one --------------------------------------------------------------------------------------- */
 
 /* Which of lanes (0, 1) and heap (2) has the next happening that is no sample; -1: none. */
@@ -282,6 +299,9 @@ struct queue *queue_new(uint32_t nodes, duration interval_ns)
         calendar->at[i] = INSTANT_NEVER;
     for (uint32_t i = 0; i < BUCKETS; i++)
         calendar->bucket[i] = NOBODY;
+    for (uint32_t i = 0; i < nodes; i++)
+        calendar->next[i] = NOBODY;
+    calendar->ahead = NOBODY;
     duration width = interval_ns / nodes * SHARE;
     for (calendar->shift = 10; calendar->shift < 36 && (duration)1 << calendar->shift < width;)
         calendar->shift++;

@@ -78,6 +78,13 @@ bool queue_put(struct queue *queue, enum lane lane, struct happening *happening)
 void queue_sample(struct queue *queue, uint32_t node,
                   instant at); /* moves its next one; INSTANT_NEVER: none */
 
+/* Hints for the processor's caches, with no influence on anything: a node whose sample is a few happenings
+ * away, another one with each call, and the message that is so many places behind the first of a lane.
+ * QUEUE_NOBODY and NULL: nothing known. */
+#define QUEUE_NOBODY UINT32_MAX
+uint32_t queue_ahead(struct queue *queue);
+const struct happening *queue_lane_ahead(const struct queue *queue, enum lane lane, uint32_t places);
+
 instant queue_at(struct queue *queue); /* of the next happening; INSTANT_NEVER if there is none */
 
 /* Takes the next one: true and *out, or false: it is a sample of node *node. Only if there is one. */

@@ -231,6 +231,21 @@ static struct plane *next_deadline(struct sim *sim, instant *at)
     return plane;
 }
 
+/* A fleet is larger than the caches, and its nodes come in no order that a processor could guess: what will
+ * be touched a few happenings later is fetched meanwhile. */
+static void look_ahead(struct sim *sim, bool sample)
+{
+    enum { PLACES = 6 };
+    uint32_t node = sample ? queue_ahead(sim->queue) : QUEUE_NOBODY;
+    if (node != QUEUE_NOBODY) {
+        world_ahead(sim->world, node);
+        agent_ahead(sim, node);
+    }
+    const struct happening *message = queue_lane_ahead(sim->queue, LANE_THERE, PLACES);
+    if (!sample && message && sim->plane->core)
+        control_ahead(sim->plane, message->node);
+}
+
 bool sim_turn(struct sim *sim)
 {
     instant deadline_at;
@@ -257,6 +272,7 @@ bool sim_turn(struct sim *sim)
     } else {
         agent_sample(sim, node);
     }
+    look_ahead(sim, kind == HAPPENING_SAMPLE);
     sim_fold(sim, (uint64_t)sim->now ^ kind << 56 ^ (uint64_t)node << 24);
     return true;
 }

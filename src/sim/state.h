@@ -295,6 +295,7 @@ void message_drop(struct sim *sim, const struct happening *message); /* what it 
 
 void agents_begin(struct sim *sim);
 void agent_sample(struct sim *sim, uint32_t node);
+void agent_ahead(const struct sim *sim, uint32_t node); /* a hint: its sample comes soon */
 void agent_hear(struct sim *sim, const struct happening *answer);
 void agent_work_done(struct sim *sim, const struct happening *happening);
 void agent_tell(struct sim *sim, uint32_t node); /* all outcomes that nobody has acknowledged */
@@ -314,6 +315,7 @@ void control_begin(struct sim *sim,
 void control_end(struct sim *sim, struct plane *plane,
                  enum plane_state state); /* what is not durable is gone */
 void control_hear(struct sim *sim, struct plane *plane, const struct happening *message);
+void control_ahead(const struct plane *plane, uint32_t node); /* a hint: its report comes soon */
 void control_step(struct sim *sim, struct plane *plane, struct event *event);
 void control_deadline(struct sim *sim, struct plane *plane);
 instant control_deadline_at(const struct plane *plane);

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { CACHE_LINE = 64 };
+
 size_t world_size(const struct world_config *config)
 {
     CHECK(config->node_capacity >= 1 && config->node_capacity <= 1000000);
@@ -203,6 +205,13 @@ void world_sample(struct world *world, uint32_t node, instant now, struct world_
                 now, sample);
     n->samples++;
     n->at = now;
+}
+
+void world_ahead(const struct world *world, uint32_t node)
+{
+    const char *row = (const char *)&world->node[node];
+    for (size_t i = 0; i < sizeof world->node[0]; i += CACHE_LINE)
+        __builtin_prefetch(row + i, 1);
 }
 
 /* Users are worse off when they see it: every twentieth request fails, or answers take three times as long as

@@ -146,6 +146,9 @@ bool world_strike(struct world *world, const struct world_fault *fault);
 /* Ends all faults of that kind on the node by hand. None: nothing happens. */
 void world_clear(struct world *world, uint32_t node, enum fault_kind kind, instant now);
 
+/* A hint: this node will be sampled soon. It changes nothing but the processor's caches. */
+void world_ahead(const struct world *world, uint32_t node);
+
 /* The node agent begins to carry out `remedy`. The world changes at once; the outcome is told after took_ns.
  * page_human is nothing for a node agent: UNSUPPORTED. */
 void world_remedy(struct world *world, uint32_t node, enum remedy remedy, instant now,
