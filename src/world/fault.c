@@ -11,7 +11,7 @@ static const char *const shape_words[SHAPE_COUNT] = {
 
 /* Intensities just under what policies/default.yaml calls ill; 0: this kind is there or it is not. */
 static const double gray[FAULT_COUNT] = {
-    [FAULT_CPU_SPIKE] = 0.45,      [FAULT_NETWORK_DELAY] = 0.030, [FAULT_STORAGE_LATENCY] = 0.080,
+    [FAULT_CPU_SPIKE] = 0.38,      [FAULT_NETWORK_DELAY] = 0.030, [FAULT_STORAGE_LATENCY] = 0.080,
     [FAULT_NOISY_NEIGHBOUR] = 0.5, [FAULT_MEMORY_LEAK] = 0.02,    [FAULT_BAD_CONFIG] = 0.12,
     [FAULT_NETWORK_LOSS] = 0.009,  [FAULT_IO_ERROR] = 0.6,        [FAULT_DISK_FULL] = 0.95,
     [FAULT_OVERLOAD] = 1.6,        [FAULT_SENSOR_FAULT] = 0.88,   [FAULT_CLOCK_SKEW] = 1.0,
