@@ -1,9 +1,10 @@
 /* The weather: noise at several time scales, bursts of load and housekeeping jobs.
  *
  * A channel is a sum of octaves; an octave is a line from one random value to the next, drawn at fixed
- * instants from its own stream. So the weather is a function of seed, node and time: who samples more often
- * sees the same weather more closely. Octaves of equal strength at time scales a factor of 8 to 16 apart,
- * from 2 s to 39 h, add up to a noise with long memory (Voss 1978), as measured in production:
+ * instants from its own stream. Slots nest, so within a slot of the first slow octave all slow ones together
+ * are one line, which is all that is kept of them. So the weather is a function of seed, node and time: who
+ * samples more often sees the same weather more closely. Octaves of equal strength at time scales a factor of
+ * 8 to 16 apart, from 2 s to 39 h, add up to a noise with long memory (Voss 1978), as measured in production:
  * docs/realism.md. */
 #include "base/approx.h"
 #include "state.h"
@@ -41,7 +42,13 @@ static void values_at(uint64_t key, int octave, int64_t slot, float values[NOISE
     }
 }
 
-static void turn_octave(struct node *node, int octave, int64_t slot, bool next)
+/* How far into its slot: 0..1 */
+static float into_slot(instant now, int octave)
+{
+    return (float)((double)(now & (((int64_t)1 << octave_shift[octave]) - 1)) * octave_rate[octave]);
+}
+
+static void turn_fast(struct node *node, int octave, int64_t slot, bool next)
 {
     struct weather *w = &node->weather;
     if (next) {
@@ -52,48 +59,88 @@ static void turn_octave(struct node *node, int octave, int64_t slot, bool next)
     values_at(node->key, octave, slot + 1, w->right[octave]);
 }
 
-/* e^(ratio * x) of all channels side by side: approx_exp in single precision, without a branch, so that
- * compilers use vectors. |ratio * x| < 80, or it counts as that. */
-static void exp_of_all(const float *restrict x, float ratio, double *restrict result)
+static void turn_slow(struct node *node, instant begins_at)
 {
-    uint32_t bits[NOISE_CHANNELS];
-    float part[NOISE_CHANNELS], power[NOISE_CHANNELS];
-    for (int c = 0; c < NOISE_CHANNELS; c++) {
-        float y = x[c] * ratio * 1.44269504f;
-        y = y < -115.0f ? -115.0f : y;
-        y = y > 115.0f ? 115.0f : y;
-        int32_t whole = (int32_t)(y + 128.5f) - 128;
-        float f = y - (float)whole;
-        float p = 1.3333558e-3f;
-        p = p * f + 9.6181291e-3f;
-        p = p * f + 5.5504109e-2f;
-        p = p * f + 2.4022651e-1f;
-        p = p * f + 6.9314718e-1f;
-        part[c] = p * f + 1.0f;
-        bits[c] = (uint32_t)(127 + whole) << 23;
+    struct weather *w = &node->weather;
+    memset(w->slow, 0, sizeof w->slow);
+    memset(w->step, 0, sizeof w->step);
+    for (int o = NOISE_FAST; o < NOISE_OCTAVES; o++) {
+        float left[NOISE_CHANNELS], right[NOISE_CHANNELS];
+        int64_t slot = begins_at >> octave_shift[o];
+        float f = into_slot(begins_at, o),
+              share = (float)octave_rate[o] * (float)((int64_t)1 << octave_shift[NOISE_FAST]);
+        values_at(node->key, o, slot, left);
+        values_at(node->key, o, slot + 1, right);
+        for (int c = 0; c < NOISE_CHANNELS; c++) {
+            w->slow[c] += left[c] + (right[c] - left[c]) * f;
+            w->step[c] += (right[c] - left[c]) * share;
+        }
     }
-    memcpy(power, bits, sizeof power);
-    for (int c = 0; c < NOISE_CHANNELS; c++) {
-        result[c] = (double)(part[c] * power[c]);
-    }
+}
+
+/* Four floats side by side. gcc and clang do with them what they would do one after another, bit for bit. */
+typedef float four __attribute__((vector_size(16)));
+typedef int32_t four_whole __attribute__((vector_size(16)));
+enum { FOURS = NOISE_CHANNELS / 4 };
+
+static four four_of(const float *x)
+{
+    four v;
+    memcpy(&v, x, sizeof v);
+    return v;
+}
+
+static four chosen(four_whole mask, four yes, four no)
+{
+    return (four)((mask & (four_whole)yes) | (~mask & (four_whole)no));
+}
+
+/* e^(ratio * x): approx_exp in single precision, without a branch. |ratio * x| < 80, or it counts as that. */
+static four exp_of(four x, float ratio)
+{
+    const four most = {115, 115, 115, 115};
+    four y = x * ratio * 1.44269504f;
+    y = chosen(y < -most, -most, y);
+    y = chosen(y > most, most, y);
+    four_whole whole = __builtin_convertvector(y + 128.5f, four_whole) - 128;
+    four f = y - __builtin_convertvector(whole, four);
+    four p = f * 1.3333558e-3f + 9.6181291e-3f;
+    p = p * f + 5.5504109e-2f;
+    p = p * f + 2.4022651e-1f;
+    p = p * f + 6.9314718e-1f;
+    p = p * f + 1.0f;
+    return p * (four)((127 + whole) << 23);
 }
 
 static void look_at_channels(struct node *node, instant was, instant now, double ratio, struct sky *sky)
 {
     struct weather *w = &node->weather;
-    float sum[NOISE_CHANNELS] = {0};
-    for (int o = 0; o < NOISE_OCTAVES; o++) {
-        int shift = octave_shift[o];
-        int64_t slot = now >> shift, old = was >> shift;
+    int64_t slow = now >> octave_shift[NOISE_FAST];
+    if (was == INSTANT_NONE || slow != was >> octave_shift[NOISE_FAST]) {
+        turn_slow(node, slow << octave_shift[NOISE_FAST]);
+    }
+    float along = into_slot(now, NOISE_FAST);
+    four sum[FOURS];
+    for (int i = 0; i < FOURS; i++) {
+        sum[i] = four_of(&w->slow[4 * i]) + four_of(&w->step[4 * i]) * along;
+    }
+    for (int o = 0; o < NOISE_FAST; o++) {
+        int64_t slot = now >> octave_shift[o], old = was >> octave_shift[o];
         if (slot != old || was == INSTANT_NONE) {
-            turn_octave(node, o, slot, was != INSTANT_NONE && slot == old + 1);
+            turn_fast(node, o, slot, was != INSTANT_NONE && slot == old + 1);
         }
-        float f = (float)((double)(now & (((int64_t)1 << shift) - 1)) * octave_rate[o]);
-        for (int c = 0; c < NOISE_CHANNELS; c++) {
-            sum[c] += w->left[o][c] + (w->right[o][c] - w->left[o][c]) * f;
+        float f = into_slot(now, o);
+        for (int i = 0; i < FOURS; i++) {
+            four left = four_of(&w->left[o][4 * i]), right = four_of(&w->right[o][4 * i]);
+            sum[i] += left + (right - left) * f;
         }
     }
-    exp_of_all(sum, (float)ratio, sky->factor);
+    for (int i = 0; i < FOURS; i++) {
+        four factor = exp_of(sum[i], (float)ratio);
+        for (int c = 0; c < 4; c++) {
+            sky->factor[4 * i + c] = (double)factor[c];
+        }
+    }
 }
 
 /* A burst begins in the first half of its slot, at once, and fades away before the slot's end. */

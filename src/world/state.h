@@ -30,11 +30,13 @@ enum channel {
     NOISE_FILES,
     NOISE_CHANNELS
 };
-enum { NOISE_OCTAVES = 6 };
+enum { NOISE_OCTAVES = 6, NOISE_FAST = 2 }; /* the first ones turn often */
 
 struct weather {
-    float left[NOISE_OCTAVES][NOISE_CHANNELS];  /* at the beginning of the octave's present slot */
-    float right[NOISE_OCTAVES][NOISE_CHANNELS]; /* at its end */
+    float left[NOISE_FAST][NOISE_CHANNELS];  /* at the beginning of the octave's present slot */
+    float right[NOISE_FAST][NOISE_CHANNELS]; /* at its end */
+    float slow[NOISE_CHANNELS];    /* all others together, at the beginning of the first of their slots */
+    float step[NOISE_CHANNELS];    /* ... and what they gain until its end */
     instant at;                    /* of the last look, on the node's own phase; INSTANT_NONE: none */
     instant burst_at, burst_until; /* of the slot's burst of load; empty if there is none */
     instant job_at, job_until;     /* likewise of its housekeeping */
