@@ -139,12 +139,12 @@ void story_event(struct story *s, double at, struct event *event)
 struct story *story_new_sized(const char *policy_yaml, uint32_t nodes, uint32_t incidents)
 {
     struct story *s = calloc(1, sizeof *s);
-    const struct core_config config = {.node_capacity = nodes, .incident_capacity = incidents};
     assert_non_null(s);
+    s->config = (struct core_config){.node_capacity = nodes, .incident_capacity = incidents};
     s->kept = calloc(1, sizeof *s->kept);
     assert_non_null(s->kept);
     s->kept->control = (struct control){.epoch = 1, .next_incident = 1, .next_command = 1};
-    s->core = core_init(calloc(1, core_size(&config)), &config);
+    s->core = core_init(calloc(1, core_size(&s->config)), &s->config);
     story_policy(s, 0, policy_yaml);
     return s;
 }
@@ -312,7 +312,7 @@ static void restore_all(struct story *s, const struct story_store *kept)
     }
     for (uint32_t i = 0; i < KEPT_INCIDENTS; i++) {
         const struct incident *incident = &kept->incident[i];
-        if (incident->id != 0 && incident->why != WHY_CLEARED && incident->why != WHY_UNWATCHED) {
+        if (incident->id != 0) {
             restore(s, incident->node,
                     &(struct restore){.kind = RESTORE_INCIDENT, .what.incident = *incident});
         }
@@ -332,9 +332,8 @@ void story_restart(struct story *s, double at)
     struct story_store *kept = malloc(sizeof *kept);
     assert_non_null(kept);
     *kept = *s->kept;
-    const struct core_config config = {.node_capacity = 64, .incident_capacity = 64};
     free(s->core);
-    s->core = core_init(calloc(1, core_size(&config)), &config);
+    s->core = core_init(calloc(1, core_size(&s->config)), &s->config);
     struct event event = {.kind = EVENT_POLICY, .at = s->now, .of.policy = &s->policy};
     step(s, &event);
     restore_all(s, kept);

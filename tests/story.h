@@ -16,6 +16,7 @@
 
 struct story {
     struct core *core;
+    struct core_config config;
     struct policy policy;
     uint32_t nodes;
     uint64_t sequence[64];

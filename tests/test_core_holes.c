@@ -391,6 +391,74 @@ static void test_any_number_of_overtaking_reports_is_taken(void **state)
     story_wait(s, 20);
     story_free(&s);
 }
+
+/* Without an age of its own an overtaken report would be dated by its coming, later than what overtook it,
+ * and pass for a fresh sample after the command's end. */
+static void test_what_was_overtaken_is_no_younger_than_what_overtook_it(void **state)
+{
+    (void)state;
+    struct story *s =
+        story_new("version: 1\ndetectors:\n  - {name: hot, when: cpu_utilization > 0.9, for: 1s, "
+                  "clear: cpu_utilization < 0.7, healthy_for: 1s, confirm: no}\n"
+                  "playbooks:\n  - {on: hot, steps: [{do: restart_service, settle: 1s, within: 20s}]}\n");
+    uint32_t web = story_join(s, 0, "web-1", NULL);
+    story_reports(s, 1, 10, web, ILL);
+    story_end(s, 10.1, web, OUTCOME_DONE, true); /* samples count from 11.1 on */
+    s->sequence[web] += 1;
+    story_report(s, 10.6, web, WELL); /* the second after it has overtaken ... */
+    s->sequence[web] -= 2;
+    story_report(s, 11.6, web, WELL); /* ... the first, which comes now and was taken before that */
+    s->sequence[web] += 1;
+    story_report(s, 12.2, web, WELL);
+    story_report(s, 12.7, web, WELL);
+    story_saw_not(s, "RESOLVED");
+    story_report(s, 13.7, web, WELL);
+    story_saw(s, "13.7 RESOLVED");
+    story_free(&s);
+}
+
+static const char two_rules[] =
+    "version: 1\ndetectors:\n"
+    "  - {name: late, when: cpu_utilization > 0.5, for: 5s}\n"
+    "  - {name: soon, when: cpu_utilization > 0.9, for: 1s, confirm: no}\n"
+    "playbooks:\n"
+    "  - {on: soon, steps: [{do: restart_service, settle: 1s, within: 8s}, {do: restart_service, settle: 1s, "
+    "within: 8s}]}\n"
+    "guards: {per_target: {cooldown: 0s, backoff: no}, recurrence: 1s}\n";
+
+/* `late` finds no room, and stands before `soon` in the policy. */
+static void test_a_finding_without_room_does_not_stop_the_others(void **state)
+{
+    (void)state;
+    struct story *s = story_new_sized(two_rules, 4, 1);
+    uint32_t web = story_join(s, 0, "web-1", NULL);
+    story_reports(s, 1, 3, web, "cpu=0.99 latency=0.058");
+    story_end(s, 3.5, web, OUTCOME_DONE, true);
+    story_reports(s, 4, 30, web, "cpu=0.99 latency=0.058");
+    assert_int_equal(s->commands, 2);
+    story_free(&s);
+}
+
+/* A running core forgets what got well by itself; a restored one must not keep it in the place of what is
+ * open.
+ */
+static void test_what_got_well_by_itself_takes_no_room_after_a_restart(void **state)
+{
+    (void)state;
+    struct story *s =
+        story_new_sized("version: 1\nrules: [{if: cpu_utilization > 0.9, for: 1s, do: page_human}]\n", 4, 2);
+    uint32_t web = story_join(s, 0, "web-1", NULL);
+    for (int i = 0; i < 3; i++) {
+        story_reports(s, 1 + 20 * i, 3 + 20 * i, web, ILL);
+        story_reports(s, 4 + 20 * i, 15 + 20 * i, web, WELL);
+    }
+    story_reports(s, 70, 73, web, ILL);
+    assert_non_null(core_incident(s->core, 4));
+    story_restart(s, 74);
+    assert_non_null(core_incident(s->core, 4));
+    story_free(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -414,6 +482,9 @@ int main(void)
         cmocka_unit_test(test_a_slow_loop_comes_to_people),
         cmocka_unit_test(test_saying_hello_again_and_again_is_no_sign_of_life),
         cmocka_unit_test(test_any_number_of_overtaking_reports_is_taken),
+        cmocka_unit_test(test_what_was_overtaken_is_no_younger_than_what_overtook_it),
+        cmocka_unit_test(test_a_finding_without_room_does_not_stop_the_others),
+        cmocka_unit_test(test_what_got_well_by_itself_takes_no_room_after_a_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@ static void check_config(const struct core_config *config)
     CHECK(config->incident_capacity >= 1 && config->incident_capacity <= CAPACITY_MAX);
 }
 
-static void lay_out(struct core *core, const struct core_config *config, size_t *total)
+void core_lay_out(struct core *core, const struct core_config *config, size_t *total)
 {
     size_t at = round_up(sizeof(struct core));
     core->nodes_offset = at;
@@ -34,7 +34,7 @@ size_t core_size(const struct core_config *config)
     struct core scratch;
     size_t total;
     check_config(config);
-    lay_out(&scratch, config, &total);
+    core_lay_out(&scratch, config, &total);
     return total;
 }
 
@@ -44,7 +44,7 @@ struct core *core_init(void *memory, const struct core_config *config)
     size_t total;
     check_config(config);
     memset(core, 0, sizeof *core);
-    lay_out(core, config, &total);
+    core_lay_out(core, config, &total);
     core->config = *config;
     core->now = core->away_until = INSTANT_NONE;
     core->control = (struct control){.epoch = 1, .next_incident = 1, .next_command = 1};

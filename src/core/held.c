@@ -42,6 +42,22 @@ void held_put(struct core *core, uint32_t number, const struct report *report, i
     node_of(core, number)->flags |= NODE_HELD;
 }
 
+/* What overtook this report was taken after it, hence so was this one before that came: dated by its own
+ * coming alone, an old sample would pass for a fresh one. */
+instant held_bound(const struct core *core, uint32_t number, const struct report *report, instant sampled_at)
+{
+    if (!(node_of(core, number)->flags & NODE_HELD)) {
+        return sampled_at; /* the usual case touches no cold row */
+    }
+    const struct node_cold *cold = cold_of(core, number);
+    for (uint32_t i = 0; i < cold->held_count; i++) {
+        const struct held *held = &cold->held[i];
+        bool overtook = held->report.boot == report->boot && held->report.sequence > report->sequence;
+        sampled_at = overtook && held->sampled_at < sampled_at ? held->sampled_at : sampled_at;
+    }
+    return sampled_at;
+}
+
 instant held_due(const struct core *core, uint32_t number)
 {
     const struct node *node = node_of(core, number);

@@ -232,7 +232,7 @@ void node_report(struct core *core, const struct event *event, struct effects *o
     struct node *node = node_of(core, number);
     node_arrive(core, node);
     enum reject reject = report_weigh(node, report, event->at);
-    instant sampled_at = event->at - report->age_ns;
+    instant sampled_at = held_bound(core, number, report, event->at - report->age_ns);
     bool holds = reject == REJECT_NONE && held_wants(core, number, report);
     if (holds && held_has(core, number, report)) {
         reject = REJECT_OLD_REPORT;
@@ -497,9 +497,11 @@ void node_walk(struct core *core, uint32_t number, struct effects *out)
             walk_quiet(core, s, out);
         }
     }
+    bool full = false;
     for (uint32_t detector = 0; detector < core->policy.detector_count; detector++) {
-        if (!(node->firing & (1u << detector))) {
-            continue;
+        if (!(node->firing & (1u << detector)) ||
+            (full && incident_of_detector(core, node, detector) == NO_INDEX)) {
+            continue; /* to say once that the table is full is enough */
         }
         if (!effects_have_room(out)) {
             node_walk_later(core, number);
@@ -507,9 +509,7 @@ void node_walk(struct core *core, uint32_t number, struct effects *out)
         }
         uint32_t before = out->count;
         walk_finding(core, number, detector, out);
-        if (out->count > before && out->list[out->count - 1].kind == EFFECT_REJECT) {
-            break; /* the table is full: once is enough */
-        }
+        full = full || (out->count > before && out->list[out->count - 1].kind == EFFECT_REJECT);
     }
     node_refresh_illness(core, number, out);
 }

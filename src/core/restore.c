@@ -31,6 +31,26 @@ static void hold_anew(const struct core *core, struct incident *incident)
     }
 }
 
+/* Of what is resolved only a verified one is remembered (plan_close()); others would but take the room of
+ * what is open. So do the verified ones, where the policy has been changed to remember them longer. */
+static bool is_remembered(const struct incident *stored)
+{
+    return stored->state != INCIDENT_RESOLVED ||
+           (stored->verdict == VERDICT_EFFECTIVE && stored->why == WHY_HEALTHY);
+}
+
+static uint32_t take_slot(struct core *core, const struct incident *stored)
+{
+    uint32_t s = plan_take_slot(core, stored->node);
+    for (uint32_t i = 0; s == NO_INDEX && stored->state != INCIDENT_RESOLVED && i < core->slot_count; i++) {
+        if (slot_of(core, i)->used && slot_of(core, i)->incident.state == INCIDENT_RESOLVED) {
+            plan_release(core, i);
+            s = plan_take_slot(core, stored->node);
+        }
+    }
+    return s;
+}
+
 static void restore_incident(struct core *core, const struct incident *stored, struct effects *out)
 {
     bool sane = stored->node < core->config.node_capacity && stored->state < INCIDENT_STATE_COUNT &&
@@ -46,7 +66,14 @@ static void restore_incident(struct core *core, const struct incident *stored, s
         return;
     }
     struct node *node = node_of(core, stored->node);
-    uint32_t s = plan_take_slot(core, stored->node);
+    struct target *target = &cold_of(core, stored->node)->target;
+    if (stored->attempts > 0 && stored->closed_at > target->ended_at) {
+        target->ended_at = stored->closed_at; /* the end of its verification */
+    }
+    if (!is_remembered(stored)) {
+        return;
+    }
+    uint32_t s = take_slot(core, stored);
     if (s == NO_INDEX) {
         effects_add_reject(core, out, stored->node, REJECT_INCIDENTS_FULL);
         return;
@@ -63,10 +90,6 @@ static void restore_incident(struct core *core, const struct incident *stored, s
         node->firing |= 1u << slot->incident.detector;
         node->flags |= NODE_WAS_ILL;
         cold_of(core, stored->node)->began_at[slot->incident.detector] = stored->began_at;
-    }
-    struct target *target = &cold_of(core, stored->node)->target;
-    if (stored->attempts > 0 && stored->closed_at > target->ended_at) {
-        target->ended_at = stored->closed_at; /* the end of its verification */
     }
     instant due = INSTANT_NEVER;
     if (in_flight) {

@@ -134,6 +134,9 @@ struct core {
     struct policy policy;
 };
 
+/* Where its parts begin, and how many bytes it takes. */
+void core_lay_out(struct core *core, const struct core_config *config, size_t *total);
+
 /* --- layout --------------------------------------------------------------------------------------------- */
 
 static inline struct node *node_of(const struct core *core, uint32_t node)
@@ -201,6 +204,7 @@ bool node_calls_reach(const struct core *core, uint32_t from, uint32_t to);
 bool held_wants(const struct core *core, uint32_t number, const struct report *report);
 bool held_has(const struct core *core, uint32_t number, const struct report *report);
 void held_put(struct core *core, uint32_t number, const struct report *report, instant sampled_at);
+instant held_bound(const struct core *core, uint32_t number, const struct report *report, instant sampled_at);
 instant held_due(const struct core *core, uint32_t number);            /* INSTANT_NEVER if none waits */
 bool held_take(struct core *core, uint32_t number, struct held *held); /* the next one whose wait is over */
 void held_forget(struct core *core, uint32_t number);
