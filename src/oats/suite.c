@@ -1,0 +1,121 @@
+/* The words of suites, and what a row expects. */
+#include "oats/suite.h"
+
+#include "base/approx.h"
+#include "base/check.h"
+
+#include <string.h>
+
+#define X(symbol, map_name, ...) [SUITE_MAP_##symbol] = KEYS_OF(map_name, __VA_ARGS__),
+const struct keys suite_keys[SUITE_MAP_COUNT] = {SUITE_MAP_TABLE(X)};
+#undef X
+
+#define X(symbol, name) [FACTOR_##symbol] = (name),
+static const char *const factor_words[FACTOR_COUNT] = {FACTOR_TABLE(X)};
+#undef X
+
+const char *factor_name(enum factor_kind kind)
+{
+    CHECK((unsigned)kind < FACTOR_COUNT);
+    return factor_words[kind];
+}
+
+const struct suite_level *suite_level(const struct suite *suite, uint32_t row, enum factor_kind kind)
+{
+    for (uint32_t i = 0; i < suite->factor_count; i++) {
+        if (suite->factors[i].kind == kind) {
+            return &suite->factors[i].levels[array_cell(&suite->array, row, i)];
+        }
+    }
+    return NULL;
+}
+
+/* --- strengths ------------------------------------------------------------------------------------------ */
+
+/* To two significant digits; divides by a power of ten, so that 1.4 is the 1.4 that people write. 0.1 to 1e9.
+ */
+static double two_digits(double value)
+{
+    double tens = 1;
+    for (; value * tens < 10; tens *= 10) {
+    }
+    double unit = 1;
+    for (; value / unit >= 100; unit *= 10) {
+    }
+    return unit > 1 ? (double)(int64_t)(value / unit + 0.5) * unit
+                    : (double)(int64_t)(value * tens + 0.5) / tens;
+}
+
+double strength_of(enum fault_kind kind, enum strength strength)
+{
+    const struct fault_info *info = &fault_infos[kind];
+    double low = info->intensity, high = low * 10 < info->most ? low * 10 : info->most;
+    if (kind == FAULT_CRASH_LOOP) { /* sooner is worse */
+        high = low / 10 > info->least ? low / 10 : info->least;
+    }
+    if (strength == STRENGTH_LOW || low == high) {
+        return low;
+    }
+    return strength == STRENGTH_HIGH ? high
+                                     : two_digits(approx_exp2((approx_log2(low) + approx_log2(high)) / 2));
+}
+
+/* --- what cures it -------------------------------------------------------------------------------------- */
+
+static bool looks_at(const struct detector *detector, enum metric metric)
+{
+    for (uint32_t i = 0; i < detector->when_count; i++) {
+        if (detector->when[i].metric == metric) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The first rung that is one of `cures`, or REMEDY_NONE. */
+static uint8_t cure_on(const struct detector *detector, uint32_t cures)
+{
+    for (uint32_t i = 0; i < detector->ladder_count; i++) {
+        if ((cures & 1u << detector->ladder[i].remedy) != 0) {
+            return detector->ladder[i].remedy;
+        }
+    }
+    return REMEDY_NONE;
+}
+
+static void take(struct row_cure *cure, const struct detector *detector, uint8_t remedy)
+{
+    cure->possible = remedy != REMEDY_NONE;
+    cure->remedy = remedy;
+    text_copy(cure->finding, sizeof cure->finding, detector->name);
+}
+
+struct row_cure row_cure(const struct suite *suite, uint32_t row)
+{
+    const struct policy *policy = &suite->policy;
+    const struct suite_level *shape = suite_level(suite, row, FACTOR_SHAPE);
+    const struct fault_info *info = &fault_infos[suite_level(suite, row, FACTOR_FAULT)->which];
+    struct row_cure cure = {.heals = info->cures != 0 && (shape == NULL || shape->which != SHAPE_GRAY),
+                            .remedy = REMEDY_NONE};
+    const struct detector *there = NULL, *with_cure = NULL;
+    for (uint32_t i = 0; cure.heals && i < policy->detector_count; i++) {
+        const struct detector *detector = &policy->detectors[i];
+        bool looks = looks_at(detector, info->metric);
+        uint8_t remedy = cure_on(detector, info->cures);
+        if (looks && remedy != REMEDY_NONE) {
+            take(&cure, detector, remedy);
+            return cure;
+        }
+        there = there == NULL && looks ? detector : there;
+        with_cure = with_cure == NULL && remedy != REMEDY_NONE ? detector : with_cure;
+    }
+    if (with_cure != NULL) {
+        take(&cure, with_cure, cure_on(with_cure, info->cures));
+    } else if (cure.heals) {
+        CHECK(policy->detector_count > 0); /* the reader sees to it */
+        take(&cure, there != NULL ? there : &policy->detectors[0], REMEDY_NONE);
+        for (cure.remedy = 0; (info->cures & 1u << cure.remedy) == 0; cure.remedy++) {
+        }
+    }
+    return cure;
+}
