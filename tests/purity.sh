@@ -8,7 +8,7 @@ core=$1
 base=$2
 world=$3
 allowed='memcpy memmove memset memcmp memchr strcmp strlen strncmp
-check_failed heap_size heap_init heap_set heap_at heap_top_at heap_top
+check_failed heap_size heap_init heap_set heap_at heap_top_at heap_top heap_is_sound
 text_over text_add text_addf text_copy text_duration text_instant'
 of_the_world='memcpy memmove memset strcmp check_failed approx_log2 approx_sine random_pareto fault_infos'
 sanitizer='^(__asan|__ubsan|__sanitizer|__sancov|__odr_asan|__start|__stop)'

@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
 # Every scenario reaches what it promises, breaks no invariant, and comes out the same twice.
 #
-#     scenarios.sh BINARY ROOT
+#     scenarios.sh BINARY ROOT [NAME...]      these; without a name all but a-day, which takes a minute
 set -u
 binary=$1 root=$2
-files=("$root"/scenarios/*.yaml)
+shift 2
+files=()
+for file in "$root"/scenarios/*.yaml; do
+    name=$(basename "$file" .yaml)
+    if [[ " $* " == *" $name "* || ($# -eq 0 && $name != a-day) ]]; then files+=("$file"); fi
+done
 echo "1..${#files[@]}"
 number=0
 for file in "${files[@]}"; do

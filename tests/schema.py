@@ -38,7 +38,7 @@ def check(what, judge):
         print(f"# {wrong.message} at {list(wrong.absolute_path)}")
 
 
-for kind, folders in {"policy": ["policies", "scenarios/policies", "tests/policies/good"], "lab": ["labs"], "scenario": ["scenarios"]}.items():
+for kind, folders in {"policy": ["policies", "scenarios/policies", "tests/policies/good"], "lab": ["labs"], "scenario": ["scenarios"], "oats": ["oats"]}.items():
     schema = json.loads((root / "docs" / f"{kind}.schema.json").read_text())
     check(f"docs/{kind}.schema.json is a schema", lambda: jsonschema.Draft202012Validator.check_schema(schema))
     judge = jsonschema.Draft202012Validator(schema)

@@ -105,8 +105,8 @@ static void start_plane(struct story *story, const char *program, const char *fo
     snprintf(fd, sizeof fd, "%d", ready[1]);
     story->plane = start();
     if (story->plane == 0) {
-        execl(program, program, "serve", "--port", "0", "--db", database, "--log", "/dev/null", "--ready-fd",
-              fd, (char *)NULL);
+        execl(program, program, "serve", "--port", "0", "--db", database, "--log", "/dev/null",
+              "--no-flight-recorder", "--ready-fd", fd, (char *)NULL);
         _exit(127);
     }
     story->shared->plane = story->plane;

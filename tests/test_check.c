@@ -56,7 +56,10 @@ static void deadline(struct forge *f)
 
 static void report(struct forge *f, uint32_t node, duration age_ns)
 {
-    step(f, &(struct event){.kind = EVENT_REPORT, .node = node, .of.report.age_ns = age_ns});
+    uint32_t present = 1u << METRIC_CPU_UTILIZATION | 1u << METRIC_REQUEST_LATENCY;
+    step(f,
+         &(struct event){
+             .kind = EVENT_REPORT, .node = node, .of.report.age_ns = age_ns, .of.report.present = present});
 }
 
 /* Everybody reports, each second. */

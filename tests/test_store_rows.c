@@ -59,6 +59,7 @@ static struct node_row draw_node(uint32_t number)
                            .interval_ns = (duration)draw(),
                            .seen_at = draw_instant(),
                            .gone = draw_below(2),
+                           .synthetic = draw_below(2),
                            .calls_count = draw_below(CALLS_MAX + 1)};
     snprintf(row.name, sizeof row.name, "node-%u", number);
     draw_text(row.role, sizeof row.role);
@@ -144,6 +145,8 @@ static struct fault_row draw_fault(uint64_t id)
     row.kind = draw_below(FAULT_COUNT);
     row.state = draw_below(FAULT_FAILED + 1);
     row.effect = draw_below(EFFECT_NONE + 1);
+    row.shape = draw_below(SHAPE_COUNT);
+    row.period_ns = (duration)draw();
     row.intensity = draw_real();
     row.before = draw_real_or_nan();
     row.after = draw_real_or_nan();
@@ -213,6 +216,8 @@ static void every_row_comes_back_exactly(void **state)
     for (size_t i = 0; i < 20; i++) {
         lines[i].incident = UINT64_MAX - 1;
         lines[i].at = (instant)draw();
+        lines[i].remedy = (uint8_t)(draw() % (REMEDY_NONE + 1));
+        lines[i].verdict = (uint8_t)(draw() % VERDICT_COUNT);
         draw_text(lines[i].step, sizeof lines[i].step);
         draw_text(lines[i].state, sizeof lines[i].state);
         draw_text(lines[i].text, sizeof lines[i].text);

@@ -33,8 +33,12 @@ static void read_faults(struct json_reader *reader, struct orders *orders)
         fault->id = (uint64_t)json_read_integer(&element, "id", JSON_REQUIRED, 1, INT64_MAX, 0);
         json_read_text(&element, "kind", JSON_REQUIRED, word, sizeof word);
         fault->kind = fault_kind_of(word);
-        fault->intensity = json_read_number(&element, "intensity", JSON_OPTIONAL, 0, 1e6, 0);
+        fault->intensity = json_read_number(&element, "intensity", JSON_OPTIONAL, -1e6, 1e6, 0);
         fault->lease_s = json_read_number(&element, "lease_s", JSON_REQUIRED, -1e9, 1e6, 0);
+        fault->shape = SHAPE_STEP;
+        if (json_read_text(&element, "shape", JSON_OPTIONAL, word, sizeof word))
+            fault->shape = shape_of(word);
+        fault->period_s = json_read_number(&element, "period_s", JSON_OPTIONAL, 0, 1e6, 0);
     }
 }
 

@@ -24,6 +24,8 @@ struct fault_order {
     int kind; /* enum fault_kind, or -1: a word this node agent does not know */
     double intensity;
     double lease_s;
+    int shape; /* enum shape, or -1: a word this node agent does not know. Of a real node always SHAPE_STEP */
+    double period_s; /* of the shape; 0: it has none */
 };
 
 struct orders {

@@ -1,6 +1,7 @@
 #include "agent/segment.h"
 
 #include "base/check.h"
+#include "base/crc.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -57,30 +58,9 @@ static uint64_t take_64(const uint8_t *from)
     return le64toh(number);
 }
 
-static const uint32_t *crc_table(void)
-{
-    static uint32_t table[256]; /* filled at its first use; the node agent is one thread */
-    for (uint32_t byte = 0; table[255] == 0 && byte < 256; byte++) {
-        uint32_t sum = byte;
-        for (int bit = 0; bit < 8; bit++)
-            sum = sum & 1 ? sum >> 1 ^ 0xEDB88320u : sum >> 1;
-        table[byte] = sum;
-    }
-    return table;
-}
-
-static uint32_t crc_add(uint32_t crc, const uint8_t *bytes, size_t length)
-{
-    const uint32_t *table = crc_table();
-    crc = ~crc;
-    for (size_t i = 0; i < length; i++)
-        crc = table[(crc ^ bytes[i]) & 0xff] ^ crc >> 8;
-    return ~crc;
-}
-
 static uint32_t record_crc(const uint8_t *record, size_t body_bytes)
 {
-    return crc_add(crc_add(0, record + 2, 6), record + RECORD_HEAD_BYTES, body_bytes);
+    return crc32_add(crc32_add(0, record + 2, 6), record + RECORD_HEAD_BYTES, body_bytes);
 }
 
 static uint32_t metrics_crc(void)
@@ -88,7 +68,7 @@ static uint32_t metrics_crc(void)
     uint32_t crc = 0;
     for (int metric = 0; metric < METRIC_COUNT; metric++) {
         const char *name = metric_name((enum metric)metric);
-        crc = crc_add(crc, (const uint8_t *)name, strlen(name) + 1);
+        crc = crc32_add(crc, name, strlen(name) + 1);
     }
     return crc;
 }
@@ -120,7 +100,7 @@ int segment_create(const char *path, const struct segment_head *head)
     memcpy(at, head->machine, MACHINE_BYTES);
     at = put_64(at + MACHINE_BYTES, (uint64_t)head->wall_less_uptime_ns);
     at = put_32(at, 0);
-    put_32(at, crc_add(0, bytes, (size_t)(at - bytes)));
+    put_32(at, crc32_add(0, bytes, (size_t)(at - bytes)));
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
     if (fd < 0)
         return -errno;
@@ -217,7 +197,7 @@ static int read_head(struct segment *segment)
         return SEGMENT_TORN;
     if (memcmp(bytes, magic, sizeof magic) != 0 || take_32(bytes + 8) != VERSION)
         return SEGMENT_FOREIGN;
-    if (take_32(bytes + 60) != crc_add(0, bytes, 60))
+    if (take_32(bytes + 60) != crc32_add(0, bytes, 60))
         return SEGMENT_DAMAGED;
     if (take_32(bytes + 12) != metrics_crc())
         return SEGMENT_FOREIGN;

@@ -2,7 +2,6 @@
 
 #include "base/check.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 /* The block: this header, `at` of every item, the tree (order[0] is the earliest), and for every item its
@@ -146,4 +145,21 @@ uint32_t heap_top(const struct heap *heap)
 {
     CHECK(heap->count > 0);
     return order_of(heap)[0];
+}
+
+bool heap_is_sound(const struct heap *heap, uint32_t capacity)
+{
+    if (heap->capacity != capacity || heap->count > capacity)
+        return false;
+    const uint32_t *tree = order_of(heap), *place = tree + capacity;
+    uint32_t in = 0;
+    for (uint32_t item = 0; item < capacity; item++) {
+        bool is_in = place[item] != 0;
+        in += is_in;
+        if (is_in && (place[item] > heap->count || tree[place[item] - 1] != item))
+            return false;
+        if (is_in != (instants_of(heap)[item] != INSTANT_NEVER))
+            return false;
+    }
+    return in == heap->count;
 }

@@ -8,6 +8,7 @@
 
 #include "base/units.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,5 +20,8 @@ void heap_set(struct heap *heap, uint32_t item, instant at); /* insert or move; 
 instant heap_at(const struct heap *heap, uint32_t item);     /* INSTANT_NEVER if it is not in */
 instant heap_top_at(const struct heap *heap);                /* INSTANT_NEVER if empty */
 uint32_t heap_top(const struct heap *heap);                  /* only when not empty */
+
+/* The bytes come from a copy: could they be a heap of this capacity? */
+bool heap_is_sound(const struct heap *heap, uint32_t capacity);
 
 #endif

@@ -14,9 +14,12 @@
 /* What every verb answers with. */
 enum exit_code {
     EXIT_DONE = 0,
-    EXIT_NOT_SO = 1,     /* the thing asked about is not so: not healed, no such incident, refused */
-    EXIT_USAGE = 2,      /* the command line makes no sense */
-    EXIT_ENVIRONMENT = 3 /* the world failed: no control plane, no database, port taken */
+    EXIT_NOT_SO = 1,      /* the thing asked about is not so: not healed, no such incident, refused */
+    EXIT_USAGE = 2,       /* the command line makes no sense */
+    EXIT_ENVIRONMENT = 3, /* the world failed: no control plane, no database, port taken */
+    EXIT_SAFETY = 4,      /* the checkers saw something that must never be */
+    EXIT_LIVENESS = 5,    /* ... something that did not come about */
+    EXIT_CRASH = 6        /* a simulation ended by a signal */
 };
 
 enum verb_group { GROUP_LEARN, GROUP_OPERATE, GROUP_MEASURE, GROUP_DEVELOP, GROUP_COUNT };
@@ -92,6 +95,8 @@ int verb_maintain(const struct verb *verb, int argc, char **argv);
 int verb_control(const struct verb *verb, int argc, char **argv); /* pause, resume, reset */
 int verb_policy(const struct verb *verb, int argc, char **argv);
 int verb_sim(const struct verb *verb, int argc, char **argv);
+int verb_oats(const struct verb *verb, int argc, char **argv);
+int verb_replay(const struct verb *verb, int argc, char **argv);
 int verb_serve(const struct verb *verb, int argc, char **argv);
 int verb_agent(const struct verb *verb, int argc, char **argv);
 int verb_service(const struct verb *verb, int argc, char **argv);

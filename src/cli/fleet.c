@@ -27,10 +27,12 @@ enum { PATH_SIZE = 4096, ARGUMENTS_MAX = 64, READY_MS = 15000, STOP_MS = 3000, L
 struct member { /* one process */
     char name[NODE_NAME_SIZE];
     char log[PATH_SIZE];
-    pid_t pid; /* 0: not running */
+    pid_t pid;    /* 0: not running */
+    bool started; /* once at least: its log goes on */
 };
 
 struct fleet {
+    struct fleet_options options;
     struct member plane;
     struct member *agents;
     int *listen_fds; /* users' sockets, kept until their node agents have them */
@@ -140,7 +142,9 @@ static int launch(struct member *member, struct words *words, int keep_fd, int o
 {
     if (words->cut)
         return -E2BIG;
-    int log_fd = open(member->log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    int log_fd =
+        open(member->log, O_WRONLY | O_CREAT | O_APPEND | (member->started ? 0 : O_TRUNC) | O_CLOEXEC, 0644);
+    member->started = true;
     if (log_fd < 0)
         return -errno;
     pid_t parent = getpid();
@@ -177,8 +181,10 @@ static void ask_to_end(struct member *members, size_t count)
 {
     int status;
     for (size_t i = 0; i < count; i++) {
-        if (members[i].pid > 0)
+        if (members[i].pid > 0) {
             kill(members[i].pid, SIGTERM);
+            kill(members[i].pid, SIGCONT); /* it may be suspended */
+        }
     }
     int64_t until = now_ms() + STOP_MS;
     for (size_t i = 0; i < count; i++) {
@@ -268,7 +274,8 @@ static bool wait_until_ready(struct fleet *fleet, int ready_fd, char *error, siz
 static int listen_for_plane(struct fleet *fleet, const struct fleet_options *options, char *error,
                             size_t error_size)
 {
-    fleet->port = options->port;
+    if (fleet->port == 0) /* else it is started again */
+        fleet->port = options->port;
     int fd = listen_on(&fleet->port);
     if (fd == -EADDRINUSE && options->any_port) {
         fleet->port = 0;
@@ -279,9 +286,9 @@ static int listen_for_plane(struct fleet *fleet, const struct fleet_options *opt
                  "port %d is taken: perhaps another lab is up (end it with Ctrl-C), or choose another port "
                  "with --port "
                  "%d, or a free one with --port 0",
-                 options->port, options->port + 1);
+                 fleet->port, fleet->port + 1);
     else if (fd < 0)
-        snprintf(error, error_size, "cannot listen on 127.0.0.1:%d: %s", options->port, strerror(-fd));
+        snprintf(error, error_size, "cannot listen on 127.0.0.1:%d: %s", fleet->port, strerror(-fd));
     return fd;
 }
 
@@ -302,7 +309,9 @@ static bool start_plane(struct fleet *fleet, const struct fleet_options *options
     add_word(&words, "%d", ready[1]);
     add_word(&words, "--db");
     add_word(&words, "%s", options->database);
-    if (options->policy_path) {
+    if (options->record_path)
+        add_word(&words, "--record=%s", options->record_path);
+    if (options->policy_path && !fleet->plane.started) {
         add_word(&words, "--policy");
         add_word(&words, "%s", options->policy_path);
     }
@@ -359,6 +368,8 @@ static bool start_agent(struct fleet *fleet, const struct fleet_options *options
         if (*pairs[i][1])
             add_word(&words, "%s=%s", pairs[i][0], pairs[i][1]);
     }
+    if (options->load)
+        add_word(&words, "--load=%g", options->load[index]);
     for (uint32_t i = 0; i < node->calls_count; i++)
         add_word(&words, "--call=%s=http://127.0.0.1:%d", options->lab->nodes[node->calls[i]].name,
                  fleet->ports[node->calls[i]]);
@@ -368,11 +379,29 @@ static bool start_agent(struct fleet *fleet, const struct fleet_options *options
     return result == 0;
 }
 
+static bool start_synthetic(struct fleet *fleet, char *error, size_t error_size)
+{
+    const struct fleet_synthetic *synthetic = fleet->options.synthetic;
+    struct words words = {.count = 0};
+    add_word(&words, "homeostat");
+    add_word(&words, "agent");
+    add_word(&words, "--synthetic=%u", synthetic->nodes);
+    add_word(&words, "--url=http://127.0.0.1:%d", fleet->port);
+    if (synthetic->scenario_path)
+        add_word(&words, "--scenario=%s", synthetic->scenario_path);
+    if (synthetic->seed)
+        add_word(&words, "--seed=%llu", (unsigned long long)synthetic->seed);
+    int result = launch(&fleet->agents[0], &words, -1, -1);
+    if (result < 0)
+        snprintf(error, error_size, "cannot start the synthetic nodes: %s", strerror(-result));
+    return result == 0;
+}
+
 /* A node agent remembers the commands it has carried out by their numbers. A fresh database begins to number
  * anew, so the memory of an older one's commands goes with that; the services' data stays. */
 static bool forget_old_commands(const struct fleet_options *options, char *error, size_t error_size)
 {
-    if (access(options->database, F_OK) == 0)
+    if (access(options->database, F_OK) == 0 || options->synthetic)
         return true;
     for (uint32_t i = 0; i < options->lab->node_count; i++) {
         char relative[NODE_NAME_SIZE + 32], journal[PATH_SIZE];
@@ -391,7 +420,8 @@ static struct fleet *fleet_new(const struct fleet_options *options)
 {
     struct fleet *fleet = calloc(1, sizeof *fleet);
     CHECK(fleet);
-    fleet->count = options->lab->node_count;
+    fleet->options = *options;
+    fleet->count = options->synthetic ? 1 : options->lab->node_count;
     fleet->agents = calloc(fleet->count, sizeof *fleet->agents);
     fleet->listen_fds = calloc(fleet->count, sizeof *fleet->listen_fds);
     fleet->ports = calloc(fleet->count, sizeof *fleet->ports);
@@ -423,13 +453,18 @@ static bool start_all(struct fleet *fleet, const struct fleet_options *options, 
 {
     bool named = name_member(&fleet->plane, "control-plane", options->database);
     for (size_t i = 0; i < fleet->count; i++)
-        named &= name_member(&fleet->agents[i], options->lab->nodes[i].name, options->database);
+        named &= name_member(&fleet->agents[i],
+                             options->synthetic ? "synthetic-nodes" : options->lab->nodes[i].name,
+                             options->database);
     if (!named) {
         snprintf(error, error_size, "the path %s is too long", options->database);
         return false;
     }
-    if (!forget_old_commands(options, error, error_size) || !start_plane(fleet, options, error, error_size) ||
-        !listen_for_users(fleet, error, error_size))
+    if (!forget_old_commands(options, error, error_size) || !start_plane(fleet, options, error, error_size))
+        return false;
+    if (options->synthetic)
+        return start_synthetic(fleet, error, error_size);
+    if (!listen_for_users(fleet, error, error_size))
         return false;
     for (size_t i = 0; i < fleet->count; i++) {
         if (!start_agent(fleet, options, i, error, error_size))
@@ -468,6 +503,84 @@ int fleet_users_port(const struct fleet *fleet, size_t index)
 {
     CHECK(index < fleet->count);
     return fleet->ports[index];
+}
+
+/* --- accidents ------------------------------------------------------------------------------------------ */
+
+static void kill_member(struct member *member)
+{
+    int status;
+    if (member->pid > 0)
+        kill(member->pid, SIGKILL);
+    while (!is_gone(member, &status))
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+}
+
+static void suspend_member(const struct member *member, bool suspend)
+{
+    if (member->pid > 0)
+        kill(member->pid, suspend ? SIGSTOP : SIGCONT);
+}
+
+void fleet_kill_plane(struct fleet *fleet)
+{
+    kill_member(&fleet->plane);
+}
+
+void fleet_kill_agent(struct fleet *fleet, size_t index)
+{
+    CHECK(index < fleet->count);
+    kill_member(&fleet->agents[index]);
+}
+
+void fleet_end_agent(struct fleet *fleet, size_t index)
+{
+    CHECK(index < fleet->count);
+    ask_to_end(&fleet->agents[index], 1);
+}
+
+void fleet_suspend_plane(struct fleet *fleet, bool suspend)
+{
+    suspend_member(&fleet->plane, suspend);
+}
+
+void fleet_suspend_agent(struct fleet *fleet, size_t index, bool suspend)
+{
+    CHECK(index < fleet->count);
+    suspend_member(&fleet->agents[index], suspend);
+}
+
+bool fleet_start_plane_again(struct fleet *fleet, char *error, size_t error_size)
+{
+    return fleet->plane.pid > 0 || start_plane(fleet, &fleet->options, error, error_size);
+}
+
+/* The relay of the one before ends a moment after its node agent, and holds the port until then. */
+static int listen_again(int port)
+{
+    int64_t until = now_ms() + STOP_MS;
+    int fd = listen_on(&port);
+    while (fd == -EADDRINUSE && now_ms() < until) {
+        nanosleep(&(struct timespec){0, 5 * 1000000}, NULL);
+        fd = listen_on(&port);
+    }
+    return fd;
+}
+
+bool fleet_start_agent_again(struct fleet *fleet, size_t index, char *error, size_t error_size)
+{
+    CHECK(index < fleet->count && !fleet->options.synthetic);
+    if (fleet->agents[index].pid > 0)
+        return true;
+    fleet->listen_fds[index] = listen_again(fleet->ports[index]);
+    if (fleet->listen_fds[index] < 0) {
+        snprintf(error, error_size, "the users' port of %s is taken: %s", fleet->agents[index].name,
+                 strerror(-fleet->listen_fds[index]));
+        return false;
+    }
+    bool started = start_agent(fleet, &fleet->options, index, error, error_size);
+    close_listeners(fleet);
+    return started;
 }
 
 void fleet_stop(struct fleet **fleet_slot)

@@ -11,14 +11,26 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct lab;
 struct fleet;
 
+/* The fleet that one process pretends to be (synthetic/synthetic.h), instead of real node agents. */
+struct fleet_synthetic {
+    uint32_t nodes;            /* 0: as many as the scenario says */
+    const char *scenario_path; /* NULL: web, api and db nodes, a third each */
+    uint64_t seed;             /* 0: the scenario's */
+};
+
+/* What it points to outlives the fleet. */
 struct fleet_options {
-    const struct lab *lab;   /* who is in it and who calls whom */
+    const struct lab *lab; /* who is in it and who calls whom; not used if `synthetic` is set */
+    const struct fleet_synthetic *synthetic; /* NULL: real nodes */
+    const double *load;      /* by node: requests per second of its users; NULL: as a node agent has it */
     const char *database;    /* its folder must be there */
     const char *policy_path; /* NULL: the newest of the database, else the built-in default */
+    const char *record_path; /* a journal is written there (`serve --record`); NULL: none */
     int port;                /* of the control plane; 0: the kernel chooses */
     bool any_port;           /* take another one if it is taken */
     duration interval_ns;    /* between reports */
@@ -33,11 +45,30 @@ int fleet_port(const struct fleet *fleet);
 
 /* Nobody listens there now. */
 bool fleet_port_is_free(int port);
-size_t fleet_size(const struct fleet *fleet); /* nodes */
+size_t fleet_size(const struct fleet *fleet); /* node agents; the synthetic ones are one process */
 const char *fleet_node(const struct fleet *fleet, size_t index);
 
 /* Where users find a node's service on 127.0.0.1. */
 int fleet_users_port(const struct fleet *fleet, size_t index);
+
+/* --- accidents: what a scenario does to a fleet that runs --- */
+
+/* kill -9; returns when it is gone. What was killed is no news for fleet_look(). */
+void fleet_kill_plane(struct fleet *fleet);
+void fleet_kill_agent(struct fleet *fleet, size_t index); /* its service and its relay end with it */
+
+/* SIGTERM, so that it says goodbye; who has not ended three seconds later is killed. */
+void fleet_end_agent(struct fleet *fleet, size_t index);
+
+/* Starts again what is not running, on the same port, with the same folder and the same database; a control
+ * plane goes on with the newest policy of its database. False with a sentence in `error` if it cannot. One
+ * that runs is left alone. */
+bool fleet_start_plane_again(struct fleet *fleet, char *error, size_t error_size);
+bool fleet_start_agent_again(struct fleet *fleet, size_t index, char *error, size_t error_size);
+
+/* SIGSTOP, or SIGCONT. */
+void fleet_suspend_plane(struct fleet *fleet, bool suspend);
+void fleet_suspend_agent(struct fleet *fleet, size_t index, bool suspend);
 
 /* Has one of the processes ended by itself? Tells each end once; `error` gets which, and the end of its log.
  */

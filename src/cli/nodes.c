@@ -33,9 +33,11 @@ static void print_nodes(const json_t *nodes)
     {
         const char *health = member_text(node, "health");
         double age = member_number(node, "last_report_age_s");
+        bool synthetic = json_is_true(json_object_get(node, "synthetic"));
         table_cell(table, INK_BOLD, "%s", member_text(node, "node"));
         bool alone = *member_text(node, "maintained_until") != '\0';
-        table_cell(table, ink_of_word(health), "%s%s", health, alone ? ", left alone" : "");
+        table_cell(table, ink_of_word(health), "%s%s%s", health, alone ? ", left alone" : "",
+                   synthetic ? ", synthetic" : "");
         table_cell(table, INK_PLAIN, isnan(age) ? "-" : "%.1f s ago", age);
         sample_cell(table, node, "cpu_utilization");
         sample_cell(table, node, "request_latency");

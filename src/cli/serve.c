@@ -3,12 +3,25 @@
 
 #include "plane/plane.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+/* lab/homeostat.flight for lab/homeostat.db. */
+static bool name_flight_folder(char *out, size_t size, const char *database)
+{
+    size_t stem = strlen(database);
+    if (stem > 3 && strcmp(database + stem - 3, ".db") == 0)
+        stem -= 3;
+    int length = snprintf(out, size, "%.*s.flight", (int)stem, database);
+    return length >= 0 && (size_t)length < size;
+}
 
 int verb_serve(const struct verb *verb, int argc, char **argv)
 {
     struct plane_options options = {.port = 7070, .listen_fd = -1, .ready_fd = -1};
-    char database[4096];
+    char database[4096], flight[4096 + 16];
+    bool no_flight_recorder = false;
     const struct flag flags[] = {
         {"port", 'p', FLAG_WHOLE, &options.port, "PORT", "where it listens (7070; 0: the kernel chooses)"},
         {"address", 0, FLAG_TEXT, &options.address, "ADDRESS",
@@ -20,6 +33,10 @@ int verb_serve(const struct verb *verb, int argc, char **argv)
         {"db", 0, FLAG_TEXT, &options.database, "FILE", "its database (lab/homeostat.db)"},
         {"policy", 0, FLAG_TEXT, &options.policy_path, "FILE",
          "(the newest of the database, else the built-in default)"},
+        {"record", 0, FLAG_TEXT, &options.record_path, "FILE",
+         "write a journal there, for replay; one that is there goes on"},
+        {"no-flight-recorder", 0, FLAG_YES, &no_flight_recorder, NULL,
+         "without the ring of journals beside the database"},
         {"log", 0, FLAG_TEXT, &options.log_path, "FILE", "notices to people go there (stderr)"},
         {"listen-fd", 0, FLAG_WHOLE, &options.listen_fd, "FD", "a descriptor that listens already"},
         {"ready-fd", 0, FLAG_WHOLE, &options.ready_fd, "FD", "its port is written there once it answers"},
@@ -38,5 +55,7 @@ int verb_serve(const struct verb *verb, int argc, char **argv)
         if (code != EXIT_DONE)
             return code;
     }
+    if (!no_flight_recorder && name_flight_folder(flight, sizeof flight, options.database))
+        options.flight_folder = flight;
     return plane_main(&options);
 }

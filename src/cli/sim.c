@@ -1,6 +1,9 @@
 /* sim: a scenario in virtual time, with the same decision core. */
+#include "cli/both.h"
 #include "cli/cli.h"
 #include "cli/show.h"
+#include "cli/swarm.h"
+#include "cli/tale_sim.h"
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -8,6 +11,7 @@
 #include "core/trace.h"
 #include "policy/policy_builtin.h"
 #include "policy/policy_file.h"
+#include "sim/record.h"
 #include "sim/watch.h"
 
 #include <errno.h>
@@ -19,8 +23,6 @@
 #include <unistd.h>
 
 enum {
-    EXIT_SAFETY = 4,   /* the checkers saw something that must never be */
-    EXIT_LIVENESS = 5, /* ... something that did not come about */
     COLUMNS_MAX = 8,   /* with more nodes a line names its node instead */
     LINE_SIZE = 1024,
     TURNS_A_LOOK = 4096 /* between looks at the clock */
@@ -35,7 +37,9 @@ struct run {
     struct sim_judge judge;
     struct sim_rest rest;
     struct sim_result result;
-    const char *path, *policy_path;
+    struct tale_sim *tale; /* NULL: nobody wants the story */
+    const char *path, *policy_path, *record_path;
+    struct sim_record record;
     double speed; /* times real time; 0: as fast as it goes */
     double took_s;
     int width; /* of a node's column */
@@ -403,6 +407,7 @@ static void print_as_json(const struct run *run, uint64_t seed)
     json_object_update(all, more);
     json_object_update(all, times);
     json_object_update(all, end);
+    json_object_set_new(all, "story", tale_sim_json(run->tale));
     print_json(all);
     json_decref(more);
     json_decref(times);
@@ -411,6 +416,12 @@ static void print_as_json(const struct run *run, uint64_t seed)
 }
 
 /* --- the verb ------------------------------------------------------------------------------------------- */
+
+static void on_recorder(void *context, const char *sentence)
+{
+    (void)context;
+    fail(EXIT_DONE, "%s", sentence);
+}
 
 static int simulate(struct run *run, uint64_t seed)
 {
@@ -427,6 +438,17 @@ static int simulate(struct run *run, uint64_t seed)
         sim_judge_init(&run->judge, run->scenario->node_count);
         CHECK(run->judge.checker);
         options.watch[options.watch_count++] = sim_judge_watch(&run->judge);
+    }
+    if (run->json) {
+        run->tale = tale_sim_new(run->scenario);
+        options.watch[options.watch_count++] = tale_sim_watch(run->tale);
+    }
+    if (run->record_path) {
+        struct recorder_options recording = {.file = run->record_path, .anew = true, .say = on_recorder};
+        run->record.recorder = recorder_open(&recording, error, sizeof error);
+        if (!run->record.recorder)
+            return fail(EXIT_ENVIRONMENT, "%s", error);
+        options.watch[options.watch_count++] = sim_record_watch(&run->record);
     }
     run->sim = sim_new(&options, error, sizeof error);
     if (!run->sim)
@@ -447,8 +469,11 @@ static int simulate(struct run *run, uint64_t seed)
 int verb_sim(const struct verb *verb, int argc, char **argv)
 {
     struct run run = {0};
+    struct both_options both = {.synthetic = -1};
     const char *speed = NULL;
-    int seed = 0, count;
+    int seed = 0, count, swarm = 0;
+    if (swarm_is_asked(argc, argv))
+        return swarm_verb(argc, argv);
     const struct flag flags[] = {
         {"seed", 's', FLAG_WHOLE, &seed, "N", "another course of events (the scenario's; 0: the same)"},
         {"policy", 0, FLAG_TEXT, &run.policy_path, "FILE", "(the scenario's, else policies/default.yaml)"},
@@ -457,6 +482,12 @@ int verb_sim(const struct verb *verb, int argc, char **argv)
         {"no-check", 0, FLAG_YES, &run.no_check, NULL,
          "without the checkers of safety (exit code 4) and liveness (5)"},
         {"json", 0, FLAG_YES, &run.json, NULL, "the summary as one JSON object"},
+        {"record", 0, FLAG_TEXT, &run.record_path, "FILE", "write a journal there, for replay"},
+        {"live", 0, FLAG_YES, &both.is_wanted, NULL,
+         "live as well, and side by side: do they agree?"},
+        {"synthetic", 0, FLAG_WHOLE, &both.synthetic, "N",
+         "with --live: 0, on synthetic nodes instead of real ones"},
+        {"swarm", 0, FLAG_WHOLE, &swarm, "N", "no scenario, but N drawn ones: see sim --swarm 1 --help"},
         {0}};
     int code = flags_read(verb, flags, argc, argv, 1, 1, &count);
     if (code >= 0)
@@ -465,11 +496,20 @@ int verb_sim(const struct verb *verb, int argc, char **argv)
         return fail(EXIT_USAGE, "sim: --speed wants max, real, or times real time such as 10x, not '%s'",
                     speed);
     run.path = argv[1];
+    if (both.is_wanted || both.synthetic >= 0) {
+        both.path = run.path;
+        both.policy_path = run.policy_path;
+        both.seed = seed;
+        both.json = run.json;
+        return both_run(&both);
+    }
     run.scenario = calloc(1, sizeof *run.scenario);
     CHECK(run.scenario);
     code = simulate(&run, (uint64_t)seed);
     if (run.judge.checker)
         sim_judge_fini(&run.judge);
+    recorder_close(&run.record.recorder);
+    tale_sim_free(&run.tale);
     free(run.scenario);
     return code;
 }

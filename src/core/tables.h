@@ -205,4 +205,16 @@
 
 #define FAULT_TABLE(X) LIVE_FAULT_TABLE(X) WORLD_FAULT_TABLE(X)
 
+/* How a fault's intensity goes over its time. `gray` stays just under what the default policy calls ill, or
+ * under the intensity that is asked for. Kinds that are there or not (unit NONE, crash_loop, sensor_fault,
+ * clock_skew) are there while the shape is at least at half, and those of unit NONE and crash_loop cannot be
+ * gray. */
+#define SHAPE_TABLE(X)                                                                                       \
+    X(STEP, "step")                                                                                          \
+    X(RAMP, "ramp")         /* from nothing to full over its first half; if it has no end, over period_ns */ \
+    X(SPIKE, "spike")       /* full for a tenth of each period */                                            \
+    X(SAWTOOTH, "sawtooth") /* a ramp, again and again */                                                    \
+    X(FLAPPING, "flapping") /* on for half of each period */                                                 \
+    X(GRAY, "gray")
+
 #endif

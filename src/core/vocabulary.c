@@ -61,6 +61,7 @@ WORDS(severity, severity, SEVERITY_TABLE, SEVERITY_COUNT)
 WORDS(mode, mode, MODE_TABLE, MODE_COUNT)
 WORDS(why, why, WHY_TABLE, WHY_COUNT)
 WORDS(fault_kind, fault_kind, FAULT_TABLE, FAULT_COUNT)
+WORDS(shape, shape, SHAPE_TABLE, SHAPE_COUNT)
 static const char *const remedy_words[REMEDY_COUNT] = {REMEDY_TABLE(X)};
 #undef X
 
@@ -79,6 +80,7 @@ LOOK_UP(block_reason, BLOCK_REASON_COUNT)
 LOOK_UP(severity, SEVERITY_COUNT)
 LOOK_UP(why, WHY_COUNT)
 LOOK_UP(fault_kind, FAULT_COUNT)
+LOOK_UP(shape, SHAPE_COUNT)
 
 bool outcome_never_began(enum outcome outcome)
 {
@@ -129,6 +131,12 @@ const char *const *fault_kind_names(size_t *count)
 {
     *count = FAULT_COUNT;
     return fault_kind_words;
+}
+
+const char *const *shape_names(size_t *count)
+{
+    *count = SHAPE_COUNT;
+    return shape_words;
 }
 
 const char *const *live_fault_kind_names(size_t *count)

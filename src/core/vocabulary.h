@@ -60,6 +60,10 @@ enum fault_kind { FAULT_TABLE(X) FAULT_COUNT };
 enum { FAULT_LIVE_COUNT = 0 LIVE_FAULT_TABLE(X) }; /* kinds below it can be done to live processes */
 #undef X
 
+#define X(symbol, ...) SHAPE_##symbol,
+enum shape { SHAPE_TABLE(X) SHAPE_COUNT };
+#undef X
+
 struct metric_info {
     const char *name;
     const char *short_name; /* as it stands in a detector's made-up name: cpu-high */
@@ -102,6 +106,7 @@ const char *severity_name(enum severity severity);
 const char *mode_name(enum mode mode);
 const char *why_name(enum why why);
 const char *fault_kind_name(enum fault_kind kind);
+const char *shape_name(enum shape shape); /* how a fault goes over its time */
 const char *metric_unit_name(enum metric_unit unit); /* "ratio", "seconds", ... ; "" for UNIT_NONE */
 
 /* Such an outcome says by itself that nothing was done; a failed command tells with its outcome whether it
@@ -118,6 +123,7 @@ int block_reason_of(const char *name);
 int severity_of(const char *name);
 int why_of(const char *name);
 int fault_kind_of(const char *name);
+int shape_of(const char *name);
 
 /* All words of one kind, for "did you mean" and for listings; `*count` gets their number. */
 const char *const *metric_names(size_t *count);
@@ -125,6 +131,7 @@ const char *const *remedy_names(size_t *count);
 const char *const *severity_names(size_t *count);
 const char *const *mode_names(size_t *count);
 const char *const *fault_kind_names(size_t *count);
+const char *const *shape_names(size_t *count);
 const char *const *live_fault_kind_names(size_t *count); /* those that can be done to live processes */
 
 #endif

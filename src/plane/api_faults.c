@@ -4,27 +4,93 @@
 
 #include <string.h>
 
+/* As scenarios have it. */
+static const duration period_default_ns = 20 * SECOND;
+static const duration period_least_ns = SECOND;
+
 struct asked {
-    int kind;
+    struct fault_asked fault;
     const char *node;
-    double intensity;
-    duration lease_ns;
+    bool has_period;
 };
+
+static bool has_periods(enum shape shape)
+{
+    return shape == SHAPE_SPIKE || shape == SHAPE_SAWTOOTH || shape == SHAPE_FLAPPING;
+}
 
 static bool read_asked(json_t *document, struct asked *asked, struct json_error *error)
 {
     struct json_reader reader = json_reader_over(document, error);
-    size_t count;
-    const char *const *kinds = live_fault_kind_names(&count);
-    asked->kind = json_read_word(&reader, "kind", JSON_REQUIRED, kinds, count, 0);
-    const struct fault_info *info = &fault_infos[asked->kind];
+    struct fault_asked *fault = &asked->fault;
+    size_t kinds_count, shapes_count;
+    const char *const *kinds = fault_kind_names(&kinds_count), *const *shapes = shape_names(&shapes_count);
+    fault->kind = (enum fault_kind)json_read_word(&reader, "kind", JSON_REQUIRED, kinds, kinds_count, 0);
+    const struct fault_info *info = &fault_infos[fault->kind];
     asked->node = json_read_string(&reader, "node", JSON_REQUIRED, NODE_NAME_SIZE - 1);
-    asked->intensity =
+    fault->intensity =
         json_read_number(&reader, "intensity", JSON_OPTIONAL, info->least, info->most, info->intensity);
-    asked->lease_ns = json_read_seconds(&reader, "lease_s", JSON_OPTIONAL, SECOND, FAULT_LEASE_MAX_S * SECOND,
+    fault->lease_ns = json_read_seconds(&reader, "lease_s", JSON_OPTIONAL, SECOND, FAULT_LEASE_MAX_S * SECOND,
                                         FAULT_LEASE_DEFAULT_S * SECOND);
+    fault->shape =
+        (enum shape)json_read_word(&reader, "shape", JSON_OPTIONAL, shapes, shapes_count, SHAPE_STEP);
+    asked->has_period = json_is_present(&reader, "period_s");
+    duration otherwise_ns = has_periods(fault->shape) ? period_default_ns : 0;
+    fault->period_ns =
+        json_read_seconds(&reader, "period_s", JSON_OPTIONAL, period_least_ns, HOUR, otherwise_ns);
     return json_read_end(&reader);
 }
+
+/* --- what cannot be ------------------------------------------------------------------------------------- */
+
+static bool shape_fits(const struct fault_asked *fault)
+{
+    bool is_there_or_not = fault_infos[fault->kind].unit == UNIT_NONE;
+    if (is_there_or_not && fault->shape != SHAPE_STEP)
+        return fault->shape == SHAPE_SPIKE || fault->shape == SHAPE_FLAPPING;
+    return fault->shape != SHAPE_GRAY || fault->kind != FAULT_CRASH_LOOP;
+}
+
+static void list_live_kinds(struct text *text)
+{
+    size_t count;
+    const char *const *names = live_fault_kind_names(&count);
+    for (size_t i = 0; i < count; i++)
+        text_addf(text, "%s%s", i == 0 ? "" : i + 1 == count ? " and " : ", ", names[i]);
+}
+
+/* False when 422 has been answered: real processes are given the faults of the first table, which are on or
+ * off. */
+static bool can_be_done(struct request *request, const struct node *node, const struct asked *asked)
+{
+    const struct fault_asked *fault = &asked->fault;
+    const char *kind = fault_kind_name(fault->kind), *shape = shape_name(fault->shape);
+    char kinds[256];
+    struct text text = text_over(kinds, sizeof(kinds));
+    list_live_kinds(&text);
+    if (!node->synthetic && (int)fault->kind >= FAULT_LIVE_COUNT)
+        server_problem(request, 422, "/kind",
+                       "%s runs a real service; %s can be done to synthetic nodes only (up --synthetic N). "
+                       "What can be done to %s: %s",
+                       node->name, kind, node->name, kinds);
+    else if (!node->synthetic && fault->shape != SHAPE_STEP)
+        server_problem(
+            request, 422, "/shape",
+            "%s runs a real service, whose faults are on or off; the shape %s is for synthetic nodes "
+            "only (up --synthetic N)",
+            node->name, shape);
+    else if (!shape_fits(fault))
+        server_problem(request, 422, "/shape", "%s is there or it is not, and cannot have the shape %s", kind,
+                       shape);
+    else if (asked->has_period && !has_periods(fault->shape))
+        server_problem(request, 422, "/period_s",
+                       "a period belongs to the shapes spike, sawtooth and flapping, not to %s", shape);
+    else
+        return true;
+    return false;
+}
+
+/* --- asking --------------------------------------------------------------------------------------------- */
 
 static bool copy_fault(void *context, const struct fault_row *row)
 {
@@ -45,17 +111,16 @@ static void fault_is_kept(struct plane *plane, const struct waiter *waiter, enum
 }
 
 static void ask(struct plane *plane, struct request *request, const struct node *node,
-                const struct asked *asked)
+                const struct fault_asked *asked)
 {
-    enum fault_kind kind = (enum fault_kind)asked->kind;
+    enum fault_kind kind = asked->kind;
     const struct fault_row *same = faults_same(&plane->faults, kind, node->number);
     if (same) {
         server_problem(request, 409, NULL, "%s is on at %s already, as fault %llu", fault_kind_name(kind),
                        node->name, (unsigned long long)same->id);
         return;
     }
-    struct fault_row *row =
-        faults_ask(&plane->faults, kind, node->number, asked->intensity, asked->lease_ns, plane->now);
+    struct fault_row *row = faults_ask(&plane->faults, asked, plane->now);
     if (!row) {
         server_problem(request, 429, NULL, "%d faults are on, which is all there is room for", FAULTS_MAX);
         return;
@@ -78,8 +143,10 @@ void api_ask_fault(struct plane *plane, struct request *request, const char *nam
         struct node *node = api_node(plane, request, asked.node);
         if (node && node->gone)
             server_problem(request, 409, NULL, "%s has left the fleet", node->name);
-        else if (node)
-            ask(plane, request, node, &asked);
+        else if (node && can_be_done(request, node, &asked)) {
+            asked.fault.node = node->number;
+            ask(plane, request, node, &asked.fault);
+        }
     } else {
         api_refuse(request, &error);
     }

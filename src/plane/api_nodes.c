@@ -33,7 +33,7 @@ struct greeting {
     char role[STORE_WORD_MAX], zone[STORE_WORD_MAX], address[STORE_WORD_MAX];
     const char *calls[CALLS_MAX];
     size_t calls_count;
-    bool has_role, has_zone, has_address, has_calls, has_interval, has_pid;
+    bool has_role, has_zone, has_address, has_calls, has_interval, has_pid, synthetic;
 };
 
 static bool read_greeting(json_t *document, struct greeting *greeting, struct json_error *error)
@@ -53,6 +53,7 @@ static bool read_greeting(json_t *document, struct greeting *greeting, struct js
         json_read_seconds(&reader, "interval_s", JSON_OPTIONAL, 10 * MILLISECOND, HOUR, 0);
     greeting->has_pid = json_is_present(&reader, "pid");
     greeting->pid = json_read_integer(&reader, "pid", JSON_OPTIONAL, 0, INT32_MAX, 0);
+    greeting->synthetic = json_read_flag(&reader, "synthetic", JSON_OPTIONAL, false);
     greeting->has_calls = json_is_present(&reader, "calls");
     greeting->calls_count = json_read_array(&reader, "calls", JSON_OPTIONAL, CALLS_MAX);
     for (size_t i = 0; i < greeting->calls_count; i++) {
@@ -125,6 +126,7 @@ static bool greet(struct plane *plane, struct node *node, const struct greeting 
         node->interval_ns = greeting->interval_ns;
     if (greeting->has_pid)
         node->pid = greeting->pid;
+    node->synthetic = greeting->synthetic;
     return true;
 }
 

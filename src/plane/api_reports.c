@@ -142,14 +142,26 @@ static json_t *shape_order(const struct plane *plane, const struct order *order)
     return item;
 }
 
-static void add_orders(const struct plane *plane, const struct node *node, struct text *text)
+/* For the journal: the first answer that carries it. */
+static void note_delivered(struct plane *plane, struct order *order)
+{
+    if (order->delivered)
+        return;
+    order->delivered = true;
+    recorder_delivered(plane->recorder, plane->now, &order->command);
+    plane_recorded(plane);
+}
+
+static void add_orders(struct plane *plane, const struct node *node, struct text *text)
 {
     if (!node_has_orders(node, plane->now))
         return;
     json_t *list = json_array();
     for (int i = 0; i < ORDERS_MAX; i++)
-        if (order_is_waiting(&node->orders->slot[i], plane->now))
+        if (order_is_waiting(&node->orders->slot[i], plane->now)) {
+            note_delivered(plane, &node->orders->slot[i]);
             json_array_append_new(list, shape_order(plane, &node->orders->slot[i]));
+        }
     char *orders = json_text_of(list, NULL);
     CHECK(orders);
     text_add(text, orders + 1); /* without its brackets */
@@ -164,9 +176,14 @@ static void add_faults(const struct plane *plane, const struct node *node, struc
         const struct fault_row *row = &plane->faults.row[i];
         if (row->node != node->number || !fault_is_wanted(row, plane->now))
             continue;
-        text_addf(text, "%s{\"id\":%" PRIu64 ",\"kind\":\"%s\",\"intensity\":%.15g,\"lease_s\":%.3f}",
+        text_addf(text, "%s{\"id\":%" PRIu64 ",\"kind\":\"%s\",\"intensity\":%.15g,\"lease_s\":%.3f",
                   any ? "," : "", row->id, fault_kind_name(row->kind), row->intensity,
                   duration_seconds(row->asked_at + row->lease_ns - plane->now));
+        if (row->shape != SHAPE_STEP) /* real nodes have no other, and older node agents do not know the word */
+            text_addf(text, ",\"shape\":\"%s\"", shape_name(row->shape));
+        if (row->period_ns > 0)
+            text_addf(text, ",\"period_s\":%.6f", duration_seconds(row->period_ns));
+        text_add(text, "}");
         any = true;
     }
 }

@@ -11,21 +11,22 @@ void faults_init(struct faults *faults, uint64_t next_id)
     faults->next_id = next_id;
 }
 
-struct fault_row *faults_ask(struct faults *faults, enum fault_kind kind, uint32_t node, double intensity,
-                             duration lease_ns, instant now)
+struct fault_row *faults_ask(struct faults *faults, const struct fault_asked *asked, instant now)
 {
     if (faults->count == FAULTS_MAX)
         return NULL;
     struct fault_row *row = &faults->row[faults->count++];
     *row = (struct fault_row){.id = faults->next_id++,
-                              .node = node,
-                              .kind = (uint8_t)kind,
+                              .node = asked->node,
+                              .kind = (uint8_t)asked->kind,
+                              .shape = (uint8_t)asked->shape,
                               .state = FAULT_ASKED,
                               .effect = EFFECT_WAITING,
-                              .intensity = intensity,
+                              .intensity = asked->intensity,
                               .before = NAN,
                               .after = NAN,
-                              .lease_ns = lease_ns,
+                              .lease_ns = asked->lease_ns,
+                              .period_ns = asked->period_ns,
                               .asked_at = now,
                               .injected_at = INSTANT_NONE,
                               .ended_at = INSTANT_NONE};

@@ -28,9 +28,17 @@ struct faults {
 
 void faults_init(struct faults *faults, uint64_t next_id);
 
+/* What is asked for. Shapes and kinds are not judged here. */
+struct fault_asked {
+    enum fault_kind kind;
+    enum shape shape;
+    uint32_t node;
+    double intensity;
+    duration lease_ns, period_ns;
+};
+
 /* NULL if the board is full. The row is in state asked. */
-struct fault_row *faults_ask(struct faults *faults, enum fault_kind kind, uint32_t node, double intensity,
-                             duration lease_ns, instant now);
+struct fault_row *faults_ask(struct faults *faults, const struct fault_asked *asked, instant now);
 struct fault_row *faults_find(struct faults *faults, uint64_t id);
 
 /* One that is on already, of that kind on that node, or NULL: two of a kind on one node would hide each

@@ -62,13 +62,23 @@ void plane_rows_put(struct plane *plane, bool urgent)
     commits->urgent |= urgent;
 }
 
+void plane_recorded(struct plane *plane)
+{
+    if (plane->recorded || !recorder_wants_turn(plane->recorder))
+        return;
+    plane->recorded = true;
+    watch_soon(plane->turned);
+}
+
 void plane_step(struct plane *plane, struct event *event)
 {
     event->at = plane->now;
     core_step(plane->core, event, &plane->effects);
+    uint64_t ticket = plane->effects.count > 0 ? gate_put(plane->gate, &plane->effects) : 0;
+    recorder_event(plane->recorder, plane->core, event, ticket);
+    plane_recorded(plane);
     if (plane->effects.count == 0)
         return;
-    uint64_t ticket = gate_put(plane->gate, &plane->effects);
     if (ticket) {
         plane->commits.gate_ticket = ticket;
         plane_rows_put(plane, true);
@@ -181,6 +191,11 @@ static void begin(struct plane *plane)
 static void let_out(struct plane *plane)
 {
     struct effect effect;
+    if (plane->commits.gate_durable > plane->recorded_ticket) {
+        plane->recorded_ticket = plane->commits.gate_durable;
+        recorder_committed(plane->recorder, plane->now, plane->recorded_ticket);
+        plane_recorded(plane);
+    }
     gate_durable(plane->gate, plane->commits.gate_durable);
     while (gate_take(plane->gate, &effect))
         record_release(plane, &effect);
@@ -217,6 +232,14 @@ static void on_sent(void *context)
 {
     (void)context;
     crash_here(CRASH_AFTER_SEND);
+}
+
+/* The turn is over, or nearly: what it decided outlives us now. */
+static void on_turned(void *context)
+{
+    struct plane *plane = context;
+    plane->recorded = false;
+    recorder_turn(plane->recorder, plane->core);
 }
 
 static void on_due(void *context)
@@ -380,6 +403,7 @@ static void watch_all(struct plane *plane)
     plane->due = watch_timer(plane->base, on_due, plane);
     plane->flush = watch_timer(plane->base, on_flush, plane);
     plane->sent = watch_timer(plane->base, on_sent, plane);
+    plane->turned = watch_timer(plane->base, on_turned, plane);
     watch_after(plane->pulse, PULSE_MS * MILLISECOND);
 }
 
@@ -397,6 +421,26 @@ static bool take_memory(struct plane *plane, char *error, size_t error_size)
     tally_init(&plane->tally);
     faults_init(&plane->faults, 1);
     return true;
+}
+
+static void on_recorder(void *context, const char *sentence)
+{
+    char line[TROUBLE_SIZE + 64];
+    struct text text = text_over(line, sizeof(line));
+    text_addf(&text, "CONTROL   %s", sentence);
+    record_log(context, line);
+}
+
+/* After the database, whose lock keeps others out of the flight recorder's folder. */
+static bool open_recorder(struct plane *plane, const struct plane_options *options, char *error,
+                          size_t error_size)
+{
+    struct recorder_options recording = {
+        .file = options->record_path, .folder = options->flight_folder, .say = on_recorder, .context = plane};
+    if (!recording.file && !recording.folder)
+        return true;
+    plane->recorder = recorder_open(&recording, error, error_size);
+    return plane->recorder != NULL;
 }
 
 static bool open_all(struct plane *plane, const struct plane_options *options, char *error, size_t error_size)
@@ -423,7 +467,8 @@ static bool open_all(struct plane *plane, const struct plane_options *options, c
         errno = -code;
         return false;
     }
-    return restore_open(plane, options, error, error_size) && listen_for(plane, options, error, error_size);
+    return open_recorder(plane, options, error, error_size) &&
+           restore_open(plane, options, error, error_size) && listen_for(plane, options, error, error_size);
 }
 
 struct plane *plane_new(struct event_base *base, const struct plane_options *options, char *error,
@@ -469,6 +514,8 @@ void plane_free(struct plane **owner)
     watch_free(&plane->due);
     watch_free(&plane->flush);
     watch_free(&plane->sent);
+    watch_free(&plane->turned);
+    recorder_close(&plane->recorder);
     if (plane->commits.writer)
         store_writer_close(&plane->commits.writer);
     if (plane->reader)

@@ -27,7 +27,9 @@ struct plane_options {
     const char *policy_path;     /* NULL: the newest policy of the database, else the default */
     const char *policy_text; /* the default's text when neither gives one; NULL: the one that is built in */
     int ready_fd;            /* >= 0: "PORT\n" is written to it once it answers, and it is closed; else -1 */
-    const char *log_path;    /* notices to people go there, one line each; NULL: stderr; "": nowhere */
+    const char *record_path; /* a journal is written there, see journal/recorder.h; NULL: none */
+    const char *flight_folder; /* of the flight recorder; NULL: none */
+    const char *log_path;      /* notices to people go there, one line each; NULL: stderr; "": nowhere */
 };
 
 /* Starts on `base`: opens the database, listens, and begins to answer as soon as its epoch is durable (until

@@ -51,7 +51,11 @@ static void tell(struct plane *plane, const struct told *told)
 static void put_timeline(struct plane *plane, const struct effect *effect, uint64_t incident,
                          const char *state, const char *sentence)
 {
-    struct timeline_row row = {.incident = incident, .at = effect->at};
+    bool is_command = effect->kind == EFFECT_ACT || effect->kind == EFFECT_ENDED;
+    struct timeline_row row = {.incident = incident,
+                               .at = effect->at,
+                               .remedy = is_command ? REMEDY_NONE : effect->of.incident.remedy,
+                               .verdict = is_command ? VERDICT_NONE : effect->of.incident.verdict};
     text_copy(row.step, sizeof(row.step), trace_step(effect));
     text_copy(row.state, sizeof(row.state), state);
     text_copy(row.text, sizeof(row.text), sentence);

@@ -365,6 +365,7 @@ bool restore_rebuild(struct plane *plane, char *error, size_t error_size)
         snprintf(error, error_size, "out of memory");
         return false;
     }
+    recorder_life(plane->recorder, plane->core);
     gate_discard(plane->gate);
     book_close(&plane->book);
     plane->condition = CONDITION_READY;
@@ -380,6 +381,8 @@ bool restore_rebuild(struct plane *plane, char *error, size_t error_size)
         snprintf(error, error_size, "%.*s", (int)error_size - 1, plane->trouble);
         return false;
     }
+    recorder_restored(plane->recorder, plane->now);
+    plane_recorded(plane);
     plane_run_deadlines(plane);
     return true;
 }

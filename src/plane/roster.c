@@ -123,7 +123,8 @@ void roster_row(const struct roster *roster, const struct node *node, struct nod
                              .sequence = node->stored_sequence,
                              .interval_ns = node->interval_ns,
                              .seen_at = node->seen_at,
-                             .gone = node->gone};
+                             .gone = node->gone,
+                             .synthetic = node->synthetic};
     text_copy(row->name, sizeof(row->name), node->name);
     text_copy(row->role, sizeof(row->role), node->role);
     text_copy(row->zone, sizeof(row->zone), node->zone);
@@ -149,6 +150,7 @@ struct node *roster_restore(struct roster *roster, const struct node_row *row)
     node->interval_ns = row->interval_ns;
     node->seen_at = node->sampled_at = row->seen_at;
     node->gone = row->gone;
+    node->synthetic = row->synthetic;
     node->changed = false;
     return node;
 }

@@ -36,6 +36,7 @@ struct recent {
 struct order {
     struct command command; /* id 0: free */
     bool visible;           /* its intent is durable: the node agent may have it */
+    bool delivered;         /* an answer has carried it */
     double took_s;          /* NaN until told */
     char reason[STORE_TEXT_MAX];
     char detail[STORE_TEXT_MAX];
@@ -69,6 +70,7 @@ struct node {
     bool heard;      /* it said hello or reported itself; else another one named it */
     bool told;       /* the core knows it since this start of ours */
     bool gone;
+    bool synthetic;                   /* of the world model: it can be given every fault */
     bool changed;                     /* since its row was last handed to the store */
     uint8_t last_health;              /* as watchers were told */
     uint32_t named;                   /* new names that it brought in */

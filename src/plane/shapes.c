@@ -275,6 +275,8 @@ static bool add_timeline(void *context, const struct timeline_row *row)
     set(item, "at", json_of_instant(row->at));
     set(item, "step", json_of_text(row->step));
     set(item, "state", json_of_text(row->state));
+    set(item, "remedy", word_or_null(remedy_name(row->remedy)));
+    set(item, "verdict", word_or_null(verdict_name(row->verdict)));
     set(item, "text", json_of_text(row->text));
     json_array_append_new(context, item);
     return true;
@@ -389,6 +391,7 @@ json_t *shape_node(const struct node_row *row, const char *health)
     set(object, "address", json_of_text(row->address));
     set(object, "boot", json_of_boot(row->boot));
     set(object, "sequence", id_of(row->sequence));
+    set(object, "synthetic", json_boolean(row->synthetic));
     return object;
 }
 
@@ -400,6 +403,8 @@ json_t *shape_fault(const struct book *book, const struct fault_row *row)
     set(object, "kind", json_of_text(info->name));
     set(object, "node", json_of_text(book_node_name(book, row->node)));
     set(object, "intensity", json_of_number(row->intensity));
+    set(object, "shape", json_of_text(shape_name(row->shape)));
+    set(object, "period_s", row->period_ns ? json_of_seconds(row->period_ns) : json_null());
     set(object, "state", json_of_text(shape_fault_state(row->state)));
     set(object, "reason", row->reason[0] ? json_of_text(row->reason) : json_null());
     set(object, "effect", json_of_text(shape_fault_effect(row->effect)));
@@ -416,7 +421,7 @@ json_t *shape_fault(const struct book *book, const struct fault_row *row)
 json_t *shape_fault_kinds(void)
 {
     json_t *list = json_array();
-    for (size_t kind = 0; kind < FAULT_LIVE_COUNT; kind++) {
+    for (size_t kind = 0; kind < FAULT_COUNT; kind++) {
         const struct fault_info *info = &fault_infos[kind];
         json_t *item = json_object(), *cures = json_array();
         for (uint32_t remedy = 0; remedy < REMEDY_COUNT; remedy++)
@@ -429,6 +434,7 @@ json_t *shape_fault_kinds(void)
         set(item, "most", json_real(info->most));
         set(item, "metric", json_of_text(metric_name(info->metric)));
         set(item, "cures", cures);
+        set(item, "synthetic", json_boolean(kind >= FAULT_LIVE_COUNT));
         set(item, "text", json_of_text(info->sentence));
         json_array_append_new(list, item);
     }

@@ -4,6 +4,7 @@
 #define PLANE_STATE_H
 
 #include "core/gate.h"
+#include "journal/recorder.h"
 #include "plane/access.h"
 #include "plane/clock.h"
 #include "plane/commits.h"
@@ -105,7 +106,11 @@ struct plane {
     uint32_t connections; /* at most; seven of eight may wait, so that newcomers always find a place */
     uint32_t sweep;       /* node whose row is looked at next */
 
-    struct watch *wake, *pulse, *due, *flush, *sent;
+    struct recorder *recorder; /* NULL: nothing is recorded */
+    bool recorded;             /* something, in this turn of the loop */
+    uint64_t recorded_ticket;  /* of the gate, durable: told last */
+
+    struct watch *wake, *pulse, *due, *flush, *sent, *turned;
 };
 
 /* --- plane.c ------------------------------------------------------------------------------------------- */
@@ -116,6 +121,9 @@ void plane_turn(struct plane *plane);
 /* Steps the core with an event at plane->now; rows, ticket and gate are seen to. The gate must have room.
  * Effects stay in plane->effects until the next step. */
 void plane_step(struct plane *plane, struct event *event);
+
+/* Something was recorded: it is written when this turn of the loop ends. */
+void plane_recorded(struct plane *plane);
 
 /* Runs due deadlines, at most DEADLINES_PER_TURN, and sets the timer for the next. */
 void plane_run_deadlines(struct plane *plane);

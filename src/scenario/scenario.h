@@ -78,6 +78,8 @@ struct scenario_fault {
                                  start of the run */
     duration spread_ns; /* node k of n, as scenario_targets() orders them, is struck spread * k / n later, and
                            its fault ends as much later */
+    uint32_t line;      /* of the file */
+    uint32_t reserved;
 };
 
 #define ACCIDENT_TABLE(X)                                                                                    \
@@ -102,8 +104,9 @@ struct scenario_accident {
     char path[SCENARIO_PATH_SIZE];
     instant at;         /* from the start */
     duration length_ns; /* `for`; 0: it has no length, or lasts until the healing phase */
+    uint32_t line;      /* of the file */
     uint8_t kind;       /* enum accident */
-    uint8_t reserved[7];
+    uint8_t reserved[3];
 };
 
 /* The way between node agents and control plane. Delays are drawn per message: least plus an exponential
@@ -145,8 +148,8 @@ struct scenario {
     struct scenario_accident accidents[SCENARIO_ACCIDENTS_MAX];
     struct scenario_expect expects[SCENARIO_EXPECT_MAX];
     uint32_t group_count, fault_count, accident_count, expect_count;
-    uint32_t node_count; /* over all groups */
-    uint32_t reserved;
+    uint32_t node_count;   /* over all groups */
+    uint32_t network_line; /* of the file; 0: it says nothing of the network */
 };
 
 enum { SCENARIO_REFUSED = 1 };
@@ -161,6 +164,12 @@ void scenario_init(struct scenario *scenario); /* the defaults of everything, no
 int scenario_read(const char *bytes, size_t length, const char *folder, struct scenario *scenario,
                   struct complaints *complaints);
 int scenario_read_file(const char *path, struct scenario *scenario, struct complaints *complaints);
+
+/* The same from a map of a file that has been parsed, such as `scenario` in a suite; there it has no version.
+ * Adds to `complaints`. */
+struct yaml_node;
+int scenario_read_map(const struct yaml_node *map, const char *folder, struct scenario *scenario,
+                      struct complaints *complaints);
 
 /* The layout: node by node, what the groups say. Names are ROLE-1, ROLE-2 ...; zones dealt out in turn; calls
  * by name of role to the callees' nodes, spread evenly so that every callee has as many callers as any other,

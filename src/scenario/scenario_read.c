@@ -240,7 +240,9 @@ static void read_root(struct scenario_reader *reader, const struct yaml_node *ro
         return;
     }
     uint32_t seed = (uint32_t)scenario->seed;
-    field_version(root, complaints);
+    if (root->key == NULL || yaml_tree_entry(root, "version") != NULL) { /* within a file, the file's counts */
+        field_version(root, complaints);
+    }
     read_line(yaml_tree_entry(root, "title"), scenario->title, sizeof scenario->title, complaints);
     read_line(yaml_tree_entry(root, "teaches"), scenario->teaches, sizeof scenario->teaches, complaints);
     field_integer(yaml_tree_entry(root, "seed"), 1, UINT32_MAX - 1, &seed, complaints);
@@ -250,7 +252,9 @@ static void read_root(struct scenario_reader *reader, const struct yaml_node *ro
     scenario->seed = scenario->world.seed = seed;
     scenario->world.wave_ns = scenario->length_ns < wave_most_ns ? scenario->length_ns : wave_most_ns;
     read_load(yaml_tree_entry(root, "load"), scenario, complaints);
-    read_network(yaml_tree_entry(root, "network"), &scenario->network, complaints);
+    const struct yaml_node *network = yaml_tree_entry(root, "network");
+    read_network(network, &scenario->network, complaints);
+    scenario->network_line = network != NULL ? (uint32_t)network->key_at.line : 0;
     scenario_read_fleet(reader, yaml_tree_entry(root, "fleet"));
     if (yaml_tree_entry(root, "fleet") == NULL) {
         complain(complaints, root->at, "a scenario needs a fleet: \"fleet: [{role: web, count: 3}]\"");
@@ -259,6 +263,25 @@ static void read_root(struct scenario_reader *reader, const struct yaml_node *ro
     reader->policy = policy;
     read_script(reader, root);
     free(policy);
+}
+
+int scenario_read_map(const struct yaml_node *map, const char *folder, struct scenario *scenario,
+                      struct complaints *complaints)
+{
+    uint32_t errors = complaints->errors;
+    struct scenario *read = calloc(1, sizeof *read);
+    if (read == NULL) {
+        return -ENOMEM;
+    }
+    scenario_init(read);
+    struct scenario_reader reader = {.scenario = read, .complaints = complaints, .folder = folder};
+    read_root(&reader, map);
+    bool taken = complaints->errors == errors;
+    if (taken) {
+        *scenario = *read;
+    }
+    free(read);
+    return taken ? 0 : SCENARIO_REFUSED;
 }
 
 int scenario_read(const char *bytes, size_t length, const char *folder, struct scenario *scenario,
@@ -270,25 +293,14 @@ int scenario_read(const char *bytes, size_t length, const char *folder, struct s
     if (result < 0) {
         return result;
     }
-    struct scenario *read = calloc(1, sizeof *read);
-    if (read == NULL) {
-        yaml_tree_free(&tree);
-        return -ENOMEM;
-    }
-    scenario_init(read);
-    struct scenario_reader reader = {.scenario = read, .complaints = complaints, .folder = folder};
     if (result == 0 && yaml_tree_root(tree) == NULL) {
         complain(complaints, (struct place){1, 1}, "the file is empty; begin with \"version: 1\"");
     } else if (result == 0) {
-        read_root(&reader, yaml_tree_root(tree));
+        result = scenario_read_map(yaml_tree_root(tree), folder, scenario, complaints);
     }
     yaml_tree_free(&tree);
     complaints_sort(complaints);
-    if (complaints->errors == 0) {
-        *scenario = *read;
-    }
-    free(read);
-    return complaints->errors == 0 ? 0 : SCENARIO_REFUSED;
+    return result < 0 || complaints->errors == 0 ? result : SCENARIO_REFUSED;
 }
 
 int scenario_read_file(const char *path, struct scenario *scenario, struct complaints *complaints)

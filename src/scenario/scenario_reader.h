@@ -1,4 +1,4 @@
-/* What the parts of the scenario's reader share. */
+/* What the parts of the scenario's reader share, and the reader of suites with them. */
 #ifndef SCENARIO_SCENARIO_READER_H
 #define SCENARIO_SCENARIO_READER_H
 

@@ -166,6 +166,7 @@ static void read_fault(struct scenario_reader *reader, const struct yaml_node *m
     }
     if (complaints->errors == errors) {
         note_beyond_end(reader, length, has_length ? read.fault.until_at : 0);
+        read.line = (uint32_t)map->at.line;
         reader->faults[scenario->fault_count] = map;
         scenario->faults[scenario->fault_count++] = read;
     }
@@ -231,6 +232,7 @@ static void read_accident(struct scenario_reader *reader, const struct yaml_node
         return;
     }
     struct scenario_accident *accident = &scenario->accidents[scenario->accident_count];
+    accident->line = (uint32_t)map->at.line;
     bool has_at = read_at(reader, map, &accident->at);
     if (!read_word(reader, map, "what", "accident", accident_words, ACCIDENT_COUNT, &accident->kind)) {
         return;

@@ -1,5 +1,6 @@
 #include "service/kvlog.h"
 
+#include "base/crc.h"
 #include "service/kv.h"
 
 #include <endian.h>
@@ -17,24 +18,6 @@
 #define DRAFT_NAME   "kv.log.new"
 
 /* --- records --- */
-
-static uint32_t crc32_of(const char *bytes, size_t length)
-{
-    static uint32_t table[256];
-
-    if (table[1] == 0) {
-        for (uint32_t i = 0; i < 256; i++) {
-            uint32_t rest = i;
-            for (int bit = 0; bit < 8; bit++)
-                rest = rest & 1 ? rest >> 1 ^ 0xedb88320u : rest >> 1;
-            table[i] = rest;
-        }
-    }
-    uint32_t crc = ~0u;
-    for (size_t i = 0; i < length; i++)
-        crc = crc >> 8 ^ table[(crc ^ (uint8_t)bytes[i]) & 0xff];
-    return ~crc;
-}
 
 static void put_u32(char *out, uint32_t value)
 {
@@ -62,7 +45,7 @@ void kvlog_encode(char *out, const struct kvlog_record *record)
     memcpy(out + KVLOG_RECORD_BYTES, record->key, record->key_length);
     if (record->value_length > 0)
         memcpy(out + KVLOG_RECORD_BYTES + record->key_length, record->value, record->value_length);
-    put_u32(out, crc32_of(out + 4, kvlog_record_bytes(record->key_length, record->value_length) - 4));
+    put_u32(out, crc32_add(0, out + 4, kvlog_record_bytes(record->key_length, record->value_length) - 4));
 }
 
 static bool decode_one(const char *bytes, size_t length, struct kvlog_record *record)
@@ -78,7 +61,7 @@ static bool decode_one(const char *bytes, size_t length, struct kvlog_record *re
         (record->change != KVLOG_PUT && record->change != KVLOG_REMOVE))
         return false;
     size_t whole = kvlog_record_bytes(record->key_length, record->value_length);
-    if (whole > length || crc32_of(bytes + 4, whole - 4) != u32_at(bytes))
+    if (whole > length || crc32_add(0, bytes + 4, whole - 4) != u32_at(bytes))
         return false;
     record->key = bytes + KVLOG_RECORD_BYTES;
     record->value = record->key + record->key_length;

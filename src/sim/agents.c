@@ -64,20 +64,25 @@ static void spool_put(struct sim *sim, struct agent *agent, uint32_t number)
     agent->spooled++;
 }
 
-static bool is_stored(const struct record *record, const struct happening *answer)
+/* Of a boot before this one no further answer tells: but what was sent after it was accepted is durable, and
+ * commits keep their order. */
+static bool is_stored(const struct agent *agent, const struct record *record, const struct happening *answer)
 {
-    return record->boot == answer->boot && record->sequence <= answer->number;
+    if (record->boot == answer->boot)
+        return record->sequence <= answer->number;
+    return answer->boot == agent->boot && answer->number > agent->proof &&
+           answer->epoch == agent->heard_epoch && record->accepted == (uint32_t)agent->heard_epoch;
 }
 
 static void spool_forget(struct sim *sim, struct agent *agent, const struct happening *answer)
 {
-    while (agent->first != NO_INDEX && is_stored(&sim->records[agent->first], answer))
+    while (agent->first != NO_INDEX && is_stored(agent, &sim->records[agent->first], answer))
         spool_pop(sim, agent);
     if (agent->first == NO_INDEX || sim->records[agent->first].boot == answer->boot)
         return;
     uint32_t before = agent->first; /* of another boot, whose reports are still to be forwarded */
     for (uint32_t next; (next = sim->records[before].next) != NO_INDEX;) {
-        if (!is_stored(&sim->records[next], answer)) {
+        if (!is_stored(agent, &sim->records[next], answer)) {
             before = next;
             continue;
         }
@@ -95,10 +100,15 @@ bool agent_wants_forwarded(const struct agent *agent, const struct record *recor
 
 static void spool_accepted(struct sim *sim, struct agent *agent, const struct happening *answer)
 {
+    /* What another control plane had accepted was left out of that batch, and is to be forwarded again. */
+    if (answer->began && answer->generation != (uint32_t)answer->epoch)
+        return;
     for (uint32_t i = agent->first; i != NO_INDEX && sim->records[i].sampled_at <= answer->taken_at;
          i = sim->records[i].next)
         if (answer->began || sim->records[i].sampled_at == answer->taken_at)
             sim->records[i].accepted = (uint32_t)answer->epoch;
+    if (answer->began || answer->boot != agent->boot)
+        agent->proof = agent->sequence;
 }
 
 /* The oldest report of this boot that is still here: whatever came before it is durable or lost for good. */
@@ -179,7 +189,7 @@ static void boot(struct sim *sim, uint32_t node)
 {
     struct agent *agent = &sim->agents[node];
     agent->boot++;
-    agent->sequence = 0;
+    agent->sequence = agent->proof = 0;
     agent->heard_epoch = 0;
     agent->down = agent->off = false;
     for (uint32_t i = agent->first; i != NO_INDEX; i = sim->records[i].next)
@@ -321,6 +331,7 @@ static void carry_out(struct sim *sim, uint32_t node, const struct command *comm
     struct agent *agent = &sim->agents[node];
     struct commander *commander = agent->commander;
     struct world_done done;
+    uint32_t faults = script_faults(sim, node);
     world_remedy(sim->world, node, (enum remedy)command->remedy, sim->now, &done);
     if (done.outcome == OUTCOME_UNSUPPORTED) {
         record_outcome(sim, node, command->id, OUTCOME_UNSUPPORTED, false);
@@ -333,6 +344,7 @@ static void carry_out(struct sim *sim, uint32_t node, const struct command *comm
     commander->outcome = late ? OUTCOME_CUT : done.outcome;
     score_done(sim, &done);
     SIM_TELL(sim, effect, sim->now, command, &done);
+    script_cured(sim, node, faults);
     sim_put(sim, LANE_NONE,
             &(struct happening){.kind = HAPPENING_WORK_DONE,
                                 .node = node,
@@ -485,6 +497,8 @@ void agent_hear(struct sim *sim, const struct happening *answer)
     }
     if (!is_away(sim, agent) && !agent->down && !agent->off && !agent->cut_off)
         hear(sim, answer);
+    else
+        sim_fate(sim, SIM_FATE_NOT_HEARD);
     message_drop(sim, answer);
 }
 

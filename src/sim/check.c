@@ -169,11 +169,15 @@ static void take_report(struct checker *checker, const struct report *report, bo
         liveness_report(checker, checker->step.node, at);
         node->heard_at = at;
     }
+    liveness_sampled(checker, checker->step.node, report->present);
     if (!judged) {
         return;
     }
     instant sampled_at = at - report->age_ns;
     sampled_at = sampled_at > node->sampled_at ? sampled_at : node->sampled_at;
+    if (node->sampled_at != INSTANT_NONE && sampled_at - node->sampled_at > 2 * node->interval_ns) {
+        liveness_anew(checker, checker->step.node, at); /* a hole: `for` starts anew, too */
+    }
     learn_interval(node, sampled_at);
     node->sampled_at = sampled_at;
     node->fresh += sampled_at > node->fresh_from;
@@ -214,15 +218,18 @@ static void take_order(struct checker *checker, const struct operator_order *ord
 
 /* What it is stopped by is taken over only when it is `told` as a block, or is over: a record in between has
  * a count that nobody was told. */
-static void book_incident(struct incident_book *book, const struct incident *incident, bool told)
+static void book_incident(struct incident_book *book, const struct incident *incident, bool told, instant at)
 {
     const struct incident_book before = *book;
     instant word_until = book->word_until;
     bool over = incident->block == BLOCK_NONE;
     bool is_new = book->opened_at == 0 && book->attempts == 0 && book->detector_name[0] == '\0';
+    bool stays = !is_new && before.state == incident->state;
     *book = (struct incident_book){.id = incident->id,
                                    .command = incident->command,
                                    .opened_at = incident->opened_at,
+                                   .moved_at = stays ? before.moved_at : at,
+                                   .rested = stays && before.rested,
                                    .blocked_at = told ? incident->blocked_at : before.blocked_at,
                                    .word_until = incident->approved && !is_new ? word_until : INSTANT_NONE,
                                    .node = incident->node,
@@ -262,7 +269,7 @@ static void take_restored_incident(struct checker *checker, const struct inciden
     }
     book = shelf_put(&checker->incidents, incident->id);
     if (book != NULL) {
-        book_incident(book, incident, true);
+        book_incident(book, incident, true, checker->step.at);
         book->blocked_count = 0;
         book->word_until = incident->approved ? incident->approved_until : INSTANT_NONE;
         books_count(checker, book, 1);
@@ -271,6 +278,37 @@ static void take_restored_incident(struct checker *checker, const struct inciden
             *book = *(struct incident_book *)shelf_find(&checker->incidents, incident->id);
         }
     }
+}
+
+/* Likewise a command of a store from before the checker's time; its incident, restored before it, knows how
+ * it ended if it was its newest. */
+static void take_restored_action(struct checker *checker, const struct restored_action *action)
+{
+    if (checker->has_lived || shelf_find(&checker->commands, action->command) != NULL) {
+        return;
+    }
+    struct command_book *book = shelf_put(&checker->commands, action->command);
+    struct command_book *durable = shelf_put(&checker->durable_commands, action->command);
+    if (book == NULL || durable == NULL) {
+        return;
+    }
+    *book = (struct command_book){.id = action->command,
+                                  .epoch = action->command >> 32,
+                                  .ordered_at = action->acted_at,
+                                  .expires_at = action->expires_at,
+                                  .ended_at = action->ended_at,
+                                  .node = checker->step.node,
+                                  .remedy = action->remedy,
+                                  .outcome = OUTCOME_UNKNOWN,
+                                  .by_person = action->by_person};
+    for (uint32_t i = 0; i < checker->incidents.count; i++) {
+        const struct incident_book *incident = shelf_row(&checker->incidents, i);
+        if (incident->command == action->command) {
+            book->incident = incident->id;
+            book->outcome = incident->outcome;
+        }
+    }
+    *durable = *book;
 }
 
 static void take_restore(struct checker *checker, const struct restore *restore)
@@ -296,6 +334,8 @@ static void take_restore(struct checker *checker, const struct restore *restore)
         take_restored_incident(checker, &restore->what.incident);
         break;
     case RESTORE_ACTION:
+        take_restored_action(checker, &restore->what.action);
+        break;
     case RESTORE_TARGET:
     default:
         break;
@@ -351,6 +391,7 @@ static void settle_step(struct checker *checker, const struct effects *effects)
         break;
     case EVENT_POLICY:
         checker->breaker_due = false;
+        liveness_anew(checker, NO_INDEX, event->at);
         break;
     default:
         break;
@@ -367,6 +408,7 @@ void checker_event(struct checker *checker, const struct event *event)
     checker->step = *event;
     checker->step_open = true;
     if (event->kind == EVENT_POLICY) {
+        order_policy_ends(checker, event->at);
         checker->policy = *event->of.policy; /* it need not live longer than the step */
         checker->step.of.policy = NULL;
     }
@@ -388,7 +430,7 @@ static void put_incident(struct checker *checker, const struct effect *effect)
         books_count(checker, &before, -1);
         checker->seen.edges[before.state][incident->state] += before.state != incident->state;
     }
-    book_incident(book, incident, effect->kind == EFFECT_BLOCKED);
+    book_incident(book, incident, effect->kind == EFFECT_BLOCKED, effect->at);
     books_count(checker, book, 1);
     checker->seen.opened += is_new;
     bool began_or_ended =

@@ -56,6 +56,8 @@ enum {
 
 /* A fault that can be seen is found within this time (L5). */
 #define CHECKER_DETECT_NS (30 * SECOND)
+/* Longer than a command and its verification take. */
+#define CHECKER_MOVED_NS (2 * MINUTE)
 /* A control plane that was killed is back within this time, or its driver says why not (L4). */
 #define CHECKER_BACK_NS (5 * MINUTE)
 
@@ -94,6 +96,10 @@ void checker_restored(struct checker *checker, instant at, const struct core *co
  * (neither gray nor flapping). Others are nobody's business here. */
 void checker_fault(struct checker *checker, instant at, uint32_t node, enum fault_kind kind, bool begins);
 
+/* The node's process is stopped, in whatever form, and burns and writes nothing; or its sensor lies:
+ * meanwhile a fault of its processor or storage cannot be seen. */
+void checker_hidden(struct checker *checker, uint32_t node, bool begins);
+
 /* --- the end -------------------------------------------------------------------------------------------- */
 
 /* The healed phase is over and this many reports still wait in a node agent's spool. */
@@ -107,6 +113,13 @@ void checker_spooled(struct checker *checker, instant at, uint32_t node, uint64_
  * such an incident explains waits with it. So may what is open or planned on a node that was not heard of for
  * a minute: its silence is a finding of its own. Nothing may stay acting or verifying. */
 void checker_rest(struct checker *checker, instant at, const struct core *core);
+
+/* For runs that may end as soon as everything rests, asked now and then. In a large fleet some finding comes
+ * or goes at every instant, in the best of weathers; so this asks of each incident by itself: true if none is
+ * stuck, that is, each has ended, moved within the last CHECKER_MOVED_NS, or was seen waiting for people (as
+ * above) since it moved; and no command waits for its outcome for longer than that. A run that ends then need
+ * not be asked checker_rest(). */
+bool checker_settles(struct checker *checker, instant at, const struct core *core);
 
 uint32_t checker_count(const struct checker *checker); /* violations, also those that are not kept any more */
 const struct violation *checker_violation(const struct checker *checker, uint32_t number);

@@ -30,18 +30,73 @@ void liveness_report(struct checker *checker, uint32_t node, instant at)
     }
 }
 
-/* The policy looks at the metric that this kind of fault moves. */
-static bool has_detector(const struct checker *checker, uint8_t kind)
+/* Other findings are looked for from now on, or samples are missing: whoever is ill has the usual time anew.
+ */
+void liveness_anew(struct checker *checker, uint32_t node, instant at)
+{
+    for (uint32_t i = 0; i < checker->fault_count; i++) {
+        struct fault_book *fault = &checker->fault[i];
+        if (fault->since_at != INSTANT_NONE && (node == NO_INDEX || fault->node == node)) {
+            fault->since_at = at;
+        }
+    }
+}
+
+/* The fault moves this metric beyond the line, if it is at its usual intensity or above. */
+static bool goes_beyond(const struct condition *c, const struct fault_info *info)
+{
+    const struct metric_info *metric = &metric_infos[c->metric];
+    bool above = c->comparison == COMPARE_GT || c->comparison == COMPARE_GE;
+    bool far = metric->unit != info->unit || c->number < info->intensity;
+    return above == metric->worse_up && (!metric->worse_up || far);
+}
+
+/* What else it asks for is sure to come with the fault: no trend, nothing that a lying sensor can deny, and
+ * no latency beyond what a burnt processor gives, which takes slices of 60 ms (the world's BURN_SLICE_S). */
+static bool comes_with_it(const struct condition *c)
+{
+    const struct metric_info *metric = &metric_infos[c->metric];
+    bool above = c->comparison == COMPARE_GT || c->comparison == COMPARE_GE;
+    bool illness = above == metric->worse_up && (metric->unit != UNIT_SECONDS || c->number <= 0.05);
+    return !c->rate && (metric->unit == UNIT_FLAG || illness);
+}
+
+/* The detector is sure to see this kind of fault, in time, where these metrics are sampled. */
+static bool sees(const struct detector *d, uint8_t kind, uint32_t present)
+{
+    const struct fault_info *info = &fault_infos[kind];
+    bool looks = false;
+    for (uint8_t c = 0; c < d->when_count; c++) {
+        const struct condition *when = &d->when[c];
+        bool own = when->metric == info->metric;
+        bool sure = own ? !when->rate && goes_beyond(when, info) : comes_with_it(when);
+        if (!sure || !(present & 1u << when->metric)) {
+            return false;
+        }
+        looks |= own;
+    }
+    return looks && d->for_ns <= CHECKER_DETECT_NS / 2;
+}
+
+static bool has_detector(const struct checker *checker, uint8_t kind, uint32_t present)
 {
     for (uint32_t i = 0; i < checker->policy.detector_count; i++) {
-        const struct detector *d = &checker->policy.detectors[i];
-        for (uint8_t c = 0; c < d->when_count; c++) {
-            if (d->when[c].metric == fault_infos[kind].metric) {
-                return true;
-            }
+        if (sees(&checker->policy.detectors[i], kind, present)) {
+            return true;
         }
     }
     return false;
+}
+
+/* What is not measured cannot be seen: of a service that nobody asks there are no errors and no latency. */
+void liveness_sampled(struct checker *checker, uint32_t node, uint32_t present)
+{
+    for (uint32_t i = 0; i < checker->fault_count; i++) {
+        struct fault_book *fault = &checker->fault[i];
+        if (fault->node == node && fault->since_at != INSTANT_NONE && !fault->excused) {
+            fault->excused = !has_detector(checker, fault->kind, present);
+        }
+    }
 }
 
 static bool has_incident(const struct checker *checker, uint32_t node)
@@ -61,7 +116,7 @@ static void judge_fault(struct checker *checker, struct fault_book *fault, insta
     bool silent = node == NULL || !node->here || node->heard_at == INSTANT_NONE ||
                   at - node->heard_at > 3 * node->interval_ns;
     if (at - fault->since_at > CHECKER_DETECT_NS && !fault->found && !fault->excused && !silent &&
-        checker->crashed_at == INSTANT_NONE && has_detector(checker, fault->kind)) {
+        checker->crashed_at == INSTANT_NONE && has_detector(checker, fault->kind, UINT32_MAX)) {
         violation_add(checker, at, fault->node, INVARIANT_L5, "%s lasted %.0f s and was not found",
                       fault_kind_name(fault->kind), duration_seconds(at - fault->since_at));
     }
@@ -79,6 +134,27 @@ static struct fault_book *find_fault(struct checker *checker, uint32_t node, enu
     return NULL;
 }
 
+static bool can_hide(uint8_t kind)
+{
+    return kind == FAULT_CPU_SPIKE || kind == FAULT_STORAGE_LATENCY;
+}
+
+void checker_hidden(struct checker *checker, uint32_t node, bool begins)
+{
+    struct node_book *book = books_node(checker, node);
+    if (book == NULL) {
+        return;
+    }
+    if (begins) {
+        book->hidden++;
+    } else if (book->hidden > 0) {
+        book->hidden--;
+    }
+    for (uint32_t i = 0; i < checker->fault_count; i++) {
+        checker->fault[i].excused |= checker->fault[i].node == node && can_hide(checker->fault[i].kind);
+    }
+}
+
 void checker_fault(struct checker *checker, instant at, uint32_t node, enum fault_kind kind, bool begins)
 {
     struct fault_book *fault = find_fault(checker, node, kind);
@@ -94,12 +170,14 @@ void checker_fault(struct checker *checker, instant at, uint32_t node, enum faul
             checker->fault_count = i < checker->fault_count ? checker->fault_count : i + 1;
         }
     }
+    const struct node_book *book = books_node(checker, node);
+    bool hidden = book != NULL && book->hidden > 0 && can_hide((uint8_t)kind);
     if (fault != NULL) {
         *fault = (struct fault_book){.since_at = at,
                                      .node = node,
                                      .kind = (uint8_t)kind,
                                      .found = has_incident(checker, node),
-                                     .excused = checker->crashed_at != INSTANT_NONE};
+                                     .excused = checker->crashed_at != INSTANT_NONE || hidden};
     }
 }
 
@@ -150,19 +228,26 @@ static bool is_lost(struct checker *checker, uint32_t node, instant at)
     return book == NULL || book->heard_at == INSTANT_NONE || at - book->heard_at > MINUTE;
 }
 
+/* Terminal, or nothing to be done about but by people. */
+static bool may_rest(struct checker *checker, const struct core *core, const struct incident_book *book,
+                     bool people, instant at)
+{
+    enum block_reason block = block_now(core, book);
+    bool may_wait =
+        waits_for_people(block) || (block == BLOCK_EXPLAINED && people) || is_lost(checker, book->node, at);
+    return !state_is_active(book->state) || (may_wait && !state_is_disrupted(book->state));
+}
+
 static void rest_incidents(struct checker *checker, instant at, const struct core *core)
 {
     bool people = people_have_something(checker, core);
     for (uint32_t i = 0; i < checker->incidents.count; i++) {
         const struct incident_book *book = shelf_row(&checker->incidents, i);
-        enum block_reason block = block_now(core, book);
-        bool may_wait = waits_for_people(block) || (block == BLOCK_EXPLAINED && people) ||
-                        is_lost(checker, book->node, at);
-        if (state_is_active(book->state) && !(may_wait && !state_is_disrupted(book->state))) {
+        if (!may_rest(checker, core, book, people, at)) {
             violation_add(checker, at, book->node, INVARIANT_L1,
                           "incident %llu (%s) is still %s, stopped by %s, %.0f s after it was opened",
                           (id)book->id, book->detector_name, incident_state_name(book->state),
-                          block_reason_name(block), duration_seconds(at - book->opened_at));
+                          block_reason_name(block_now(core, book)), duration_seconds(at - book->opened_at));
         }
     }
 }
@@ -183,6 +268,24 @@ void checker_spooled(struct checker *checker, instant at, uint32_t node, uint64_
     if (waiting > 0) {
         violation_add(checker, at, node, INVARIANT_L3, "%llu reports still wait in the spool", (id)waiting);
     }
+}
+
+bool checker_settles(struct checker *checker, instant at, const struct core *core)
+{
+    if (core == NULL || checker->crashed_at != INSTANT_NONE || core_disrupted(core) != checker->disrupted) {
+        return false;
+    }
+    bool people = people_have_something(checker, core), settles = true;
+    for (uint32_t i = 0; i < checker->incidents.count; i++) {
+        struct incident_book *book = shelf_row(&checker->incidents, i);
+        book->rested |= may_rest(checker, core, book, people, at);
+        settles &= book->rested || at - book->moved_at <= CHECKER_MOVED_NS;
+    }
+    for (uint32_t i = 0; i < checker->commands.count; i++) {
+        const struct command_book *book = shelf_row(&checker->commands, i);
+        settles &= book->outcome != OUTCOME_NONE || at - book->ordered_at <= CHECKER_MOVED_NS;
+    }
+    return settles;
 }
 
 void checker_rest(struct checker *checker, instant at, const struct core *core)

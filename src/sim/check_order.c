@@ -105,6 +105,19 @@ static void check_waits(struct checker *checker, const struct command *c, struct
     }
 }
 
+/* Who was well for long under the policy that ends began anew, whatever the next one asks for. Onlookers
+ * cannot know when that was, nor whether a crash takes it back: granted for good. */
+void order_policy_ends(struct checker *checker, instant at)
+{
+    for (uint32_t n = 0; n < checker->nodes; n++) {
+        struct node_book *node = &checker->node[n];
+        instant newest = node->kept.acted_at[0];
+        if (newest != INSTANT_NONE && at - newest >= checker->policy.guards.backoff_reset_ns) {
+            node->kept.streak = node->durable.streak = 0;
+        }
+    }
+}
+
 static void note_action(struct checker *checker, const struct command *c, struct node_book *node)
 {
     struct node_kept *kept = &node->kept;

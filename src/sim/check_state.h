@@ -19,10 +19,12 @@ struct incident_book {
     uint64_t id;
     uint64_t command;
     instant opened_at, blocked_at;
+    instant moved_at;   /* its state changed */
     instant word_until; /* a person approved its plan, and it is not used up; INSTANT_NONE: no such word */
     uint32_t node, attempts, reopened, plan, blocked_count;
     uint8_t state, rung, remedy, outcome, verdict, block, why;
     uint8_t acknowledged, approved, local_cause;
+    uint8_t rested; /* it was seen waiting for people since it moved, or has ended */
     char detector_name[DETECTOR_NAME_SIZE];
 };
 
@@ -52,8 +54,9 @@ struct node_book {
     duration interval_ns;
     uint64_t epoch_seen; /* newest that its node agent has seen */
     uint32_t fresh;
-    uint32_t busy; /* incidents of it that are acting or verifying */
-    uint32_t ill;  /* incidents of it with a local cause that are not resolved */
+    uint32_t busy;   /* incidents of it that are acting or verifying */
+    uint32_t hidden; /* what hides faults of its processor and storage, at present */
+    uint32_t ill;    /* incidents of it with a local cause that are not resolved */
     uint8_t known, here, declared;
     uint8_t has_left; /* at least once: then the core may have forgotten what people have of it */
     char name[NODE_NAME_SIZE];
@@ -176,6 +179,7 @@ void safety_control(struct checker *checker, const struct effect *effect);
 /* --- check_order.c: what is asked of an order ----------------------------------------------------------- */
 
 void order_check(struct checker *checker, const struct command *command, struct incident_book *incident);
+void order_policy_ends(struct checker *checker, instant at); /* before another one is taken */
 void order_note_illness(struct checker *checker, const struct incident_book *book); /* one more is ill */
 
 /* --- check_liveness.c ----------------------------------------------------------------------------------- */
@@ -183,5 +187,7 @@ void order_note_illness(struct checker *checker, const struct incident_book *boo
 void liveness_found(struct checker *checker, uint32_t node);              /* an incident of it is open */
 void liveness_excuse(struct checker *checker, uint32_t node);             /* NO_INDEX: all faults under way */
 void liveness_report(struct checker *checker, uint32_t node, instant at); /* before heard_at moves on */
+void liveness_sampled(struct checker *checker, uint32_t node, uint32_t present);
+void liveness_anew(struct checker *checker, uint32_t node, instant at); /* NO_INDEX: all of them */
 
 #endif

@@ -82,6 +82,7 @@ static void make_durable(struct sim *sim, struct plane *plane)
 void control_commit_end(struct sim *sim, struct plane *plane)
 {
     if (plane->epoch != sim->store.owner) { /* another one has taken over: nothing of this is ever seen */
+        sim_fate(sim, SIM_FATE_COMMIT_FENCED);
         control_end(sim, plane, PLANE_NONE);
         return;
     }
@@ -194,6 +195,7 @@ static void answer_report(struct sim *sim, struct plane *plane, const struct hap
                                .sent_at = message->sent_at,
                                .taken_at = taken_at,
                                .began = message->kind == HAPPENING_BACKLOG,
+                               .generation = (uint32_t)sim->agents[message->node].heard_epoch,
                                .list = NO_INDEX};
     offers_answer(sim, plane, &answer);
 }
@@ -341,16 +343,18 @@ void control_hear(struct sim *sim, struct plane *plane, const struct happening *
     bool own = is_of_the_plane(happening);
     if (own && happening->generation != plane->generation)
         return;
-    if (plane->state == PLANE_SUSPENDED)
+    if (plane->state == PLANE_SUSPENDED) {
         queue_up(sim, plane, happening);
-    else if (plane->state != PLANE_UP)
+    } else if (plane->state != PLANE_UP) {
+        sim_fate(sim, SIM_FATE_NOBODY_THERE);
         message_drop(sim, happening);
-    else if (happening->kind == HAPPENING_FLUSH)
+    } else if (happening->kind == HAPPENING_FLUSH) {
         control_flush(sim, plane);
-    else if (own)
+    } else if (own) {
         control_commit_end(sim, plane);
-    else
+    } else {
         hear(sim, plane, happening);
+    }
 }
 
 void control_suspend(struct sim *sim, struct plane *plane)
@@ -378,10 +382,12 @@ void control_resume(struct sim *sim, struct plane *plane)
     for (uint32_t i = 0; i < plane->socket_count; i++) {
         struct happening waited = plane->sockets[i];
         bool hung_up = !is_of_the_plane(&waited) && sim->now - waited.sent_at > ANSWER_LIMIT_NS;
-        if (hung_up)
+        if (hung_up) {
+            sim_fate(sim, SIM_FATE_HUNG_UP);
             message_drop(sim, &waited);
-        else
+        } else {
             control_hear(sim, plane, &waited);
+        }
     }
     plane->socket_count = 0;
 }
@@ -416,7 +422,12 @@ void control_end(struct sim *sim, struct plane *plane, enum plane_state state)
 {
     if (plane->core) {
         bool lucky = sim_draw(sim, PURPOSE_CRASH, plane->number, plane->generation) & 1;
-        if (plane->committing && lucky && plane->epoch == sim->store.owner) {
+        bool kept = plane->committing && lucky && plane->epoch == sim->store.owner;
+        if (plane->committing)
+            sim_fate(sim, kept ? SIM_FATE_COMMIT_KEPT : SIM_FATE_COMMIT_LOST);
+        if (plane->dirty)
+            sim_fate(sim, SIM_FATE_ROWS_LOST);
+        if (kept) {
             make_durable(sim, plane);
             if (plane == sim->plane)
                 SIM_TELL(sim, committed, sim->now, plane->committing_ticket);

@@ -56,11 +56,11 @@ struct happening {
     uint32_t node;
     uint64_t boot;
     uint64_t number;
-    uint64_t epoch;   /* of the control plane that answers */
-    instant sent_at;  /* of the question, if it is an answer */
-    instant taken_at; /* of the newest sample that it is about */
-    uint32_t list;    /* record, place of a list of commands, or place in the script */
-    uint32_t generation;
+    uint64_t epoch;      /* of the control plane that answers */
+    instant sent_at;     /* of the question, if it is an answer */
+    instant taken_at;    /* of the newest sample that it is about */
+    uint32_t list;       /* record, place of a list of commands, or place in the script */
+    uint32_t generation; /* ANSWER to a batch: low half of the epoch whose receipts were left out of it */
 };
 
 struct queue;

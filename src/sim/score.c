@@ -98,32 +98,12 @@ void score_sample(struct sim *sim, uint32_t node)
     }
 }
 
-enum { REACH_MAX = 64 }; /* nodes that a walk along the calls looks at, as far as the core's own */
-
-/* The node itself, and what it calls, directly or through others. */
-static uint32_t reach(const struct sim *sim, uint32_t from, uint32_t found[REACH_MAX])
-{
-    uint32_t count = 1;
-    found[0] = from;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct world_node *node = &sim->fleet[found[i]];
-        for (uint32_t c = 0; c < node->calls_count; c++) {
-            uint32_t k = 0;
-            while (k < count && found[k] != node->calls[c])
-                k++;
-            if (k == count && count < REACH_MAX)
-                found[count++] = node->calls[c];
-        }
-    }
-    return count;
-}
-
 void score_opened(struct sim *sim, const struct incident *incident)
 {
-    uint32_t found[REACH_MAX];
+    uint32_t found[EXPECT_REACH_MAX];
     if (incident->state != INCIDENT_OPEN || incident->opened_at != sim->now)
         return;
-    for (uint32_t k = reach(sim, incident->node, found); k-- > 0;) {
+    for (uint32_t k = expect_reach(sim->fleet, incident->node, found); k-- > 0;) {
         for (uint32_t i = sim->score.first_injection[found[k]]; i != NO_INDEX;
              i = sim->score.injections[i].next) {
             struct injection *injection = &sim->score.injections[i];
@@ -256,173 +236,39 @@ void score_done(struct sim *sim, const struct world_done *done)
 
 /* --- expectations --------------------------------------------------------------------------------------- */
 
-struct answer { /* to one expectation */
-    bool met;
-    uint32_t node;           /* of the first that says otherwise, NO_INDEX: none in particular */
-    const struct deed *best; /* the nearest to what was expected */
-    duration took_ns;
-};
-
-static instant injected_before(const struct sim *sim, uint32_t node, instant opened_at)
+/* The caller frees `struck`. */
+static struct expect_facts facts_of(const struct sim *sim)
 {
-    instant own_at = INSTANT_NONE, any_at = INSTANT_NONE;
-    uint32_t found[REACH_MAX], count = reach(sim, node, found);
-    for (uint32_t i = 0; i < sim->score.injection_count; i++) {
-        const struct injection *injection = &sim->score.injections[i];
-        if (injection->at > opened_at)
-            continue;
-        any_at = injection->at > any_at ? injection->at : any_at;
-        for (uint32_t k = 0; k < count && injection->at > own_at; k++)
-            own_at = found[k] == injection->node ? injection->at : own_at;
-    }
-    return own_at != INSTANT_NONE ? own_at : any_at;
+    const struct score *score = &sim->score;
+    struct struck *struck = calloc((size_t)score->injection_count + 1, sizeof *struck);
+    CHECK(struck);
+    for (uint32_t i = 0; i < score->injection_count; i++)
+        struck[i] = (struct struck){.at = score->injections[i].at, .node = score->injections[i].node};
+    return (struct expect_facts){.scenario = sim->scenario,
+                                 .fleet = sim->fleet,
+                                 .names = sim->names,
+                                 .touched = score->touched,
+                                 .deeds = score->deeds,
+                                 .deed_count = score->deed_count,
+                                 .struck = struck,
+                                 .struck_count = score->injection_count};
 }
 
-/* How many of the things that were asked for it has; the most is 4. */
-static int weigh(const struct sim *sim, const struct scenario_expect *expect, const struct deed *deed,
-                 duration *took_ns)
+static uint32_t count_met(const struct sim *sim)
 {
-    int points = 1;
-    bool blocked = expect->block == BLOCK_NONE || (deed->blocks & 1u << expect->block) != 0;
-    bool remedy = blocked && (expect->remedy == REMEDY_NONE || deed->remedy == expect->remedy);
-    bool verdict = expect->verdict == VERDICT_NONE || deed->verdict == expect->verdict;
-    instant injected_at = injected_before(sim, deed->node, deed->opened_at);
-    instant done_at = expect->verdict != VERDICT_NONE ? deed->judged_at
-                      : expect->remedy != REMEDY_NONE ? deed->acted_at
-                                                      : deed->opened_at;
-    *took_ns = done_at == INSTANT_NONE || injected_at == INSTANT_NONE ? -1 : done_at - injected_at;
-    points += remedy;
-    points += remedy && verdict;
-    points +=
-        remedy && verdict && (expect->within_ns == 0 || (*took_ns >= 0 && *took_ns <= expect->within_ns));
-    return points;
-}
-
-static bool node_meets(const struct sim *sim, const struct scenario_expect *expect, uint32_t node,
-                       struct answer *answer)
-{
-    int most = 0;
-    for (uint32_t i = 0; i < sim->score.deed_count && most < 4; i++) {
-        const struct deed *deed = &sim->score.deeds[i];
-        duration took_ns;
-        if (deed->node != node || strcmp(deed->finding, expect->finding) != 0)
-            continue;
-        int points = weigh(sim, expect, deed, &took_ns);
-        if (points <= most)
-            continue;
-        most = points;
-        answer->best = deed;
-        answer->took_ns = took_ns;
-    }
-    return most == 4;
-}
-
-/* All nodes that it means; with `some`, at least so many; if it names nobody, at least one. */
-static struct answer judge(const struct sim *sim, const struct scenario_expect *expect)
-{
-    struct answer answer = {.node = NO_INDEX}, best = answer;
-    bool anybody = !expect->on.pattern[0] && !expect->on.role[0] && !expect->on.zone[0];
-    uint32_t meant = 0, met = 0, wanted = expect->on.some;
-    for (uint32_t i = 0; i < sim->nodes; i++) {
-        struct answer one = {.node = i};
-        if (!anybody && !script_means(sim, &expect->on, i))
-            continue;
-        meant++;
-        bool good = expect->untouched ? !sim->score.touched[i] : node_meets(sim, expect, i, &one);
-        met += good;
-        if (!good && (best.node == NO_INDEX || (!best.best && one.best)))
-            best = one;
-        if (good && !answer.best)
-            answer = one;
-    }
-    wanted = expect->untouched || wanted == 0 ? meant : wanted;
-    wanted = !expect->untouched && anybody && expect->on.some == 0 ? 1 : wanted;
-    if (met >= wanted && meant > 0) {
-        answer.met = true;
-        return answer;
-    }
-    return best;
-}
-
-static void print_on(const struct scenario_target *on, FILE *out)
-{
-    if (on->some > 0)
-        fprintf(out, "%u of ", on->some);
-    if (on->role[0])
-        fprintf(out, "role:%s", on->role);
-    else if (on->zone[0])
-        fprintf(out, "zone:%s", on->zone);
-    else
-        fputs(on->pattern[0] ? on->pattern : "any node", out);
-}
-
-static void print_time(duration d, FILE *out)
-{
-    char bytes[32];
-    struct text text = text_over(bytes, sizeof bytes);
-    text_duration(&text, d);
-    fputs(bytes, out);
-}
-
-static void print_expected(const struct scenario_expect *expect, FILE *out)
-{
-    if (expect->untouched) {
-        fputs("untouched: ", out);
-        print_on(&expect->on, out);
-        return;
-    }
-    fprintf(out, "%s on ", expect->finding);
-    print_on(&expect->on, out);
-    if (expect->remedy != REMEDY_NONE)
-        fprintf(out, ", %s", remedy_name((enum remedy)expect->remedy));
-    if (expect->verdict != VERDICT_NONE)
-        fprintf(out, ", %s", verdict_name((enum verdict)expect->verdict));
-    if (expect->within_ns > 0) {
-        fputs(", within ", out);
-        print_time(expect->within_ns, out);
-    }
-}
-
-static void print_seen(const struct sim *sim, const struct scenario_expect *expect,
-                       const struct answer *answer, FILE *out)
-{
-    const struct deed *deed = answer->best;
-    const char *name = sim_node_name(sim, answer->node);
-    if (expect->untouched) {
-        fprintf(out, ", but a command went to %s", *name ? name : "one of them");
-        return;
-    }
-    if (!deed) {
-        fprintf(out, ", but %s%sthere was no such finding", *name ? name : "", *name ? ": " : "");
-        return;
-    }
-    fprintf(out, ", but %s: ", sim_node_name(sim, deed->node));
-    if (deed->remedy == REMEDY_NONE)
-        fputs("nothing was done about it", out);
-    else
-        fprintf(out, "%s, %s", remedy_name((enum remedy)deed->remedy),
-                deed->verdict == VERDICT_NONE ? "no verdict" : verdict_name((enum verdict)deed->verdict));
-    if (answer->took_ns >= 0) {
-        fputs(", after ", out);
-        print_time(answer->took_ns, out);
-    }
+    uint32_t met = 0;
+    struct expect_facts facts = facts_of(sim);
+    for (uint32_t i = 0; i < sim->scenario->expect_count; i++)
+        met += expect_is_met(&facts, i);
+    free((void *)facts.struck);
+    return met;
 }
 
 void sim_print_expectations(const struct sim *sim, FILE *out)
 {
-    for (uint32_t i = 0; i < sim->scenario->expect_count; i++) {
-        const struct scenario_expect *expect = &sim->scenario->expects[i];
-        struct answer answer = judge(sim, expect);
-        fputs(answer.met ? "ok      " : "not ok  ", out);
-        print_expected(expect, out);
-        if (!answer.met)
-            print_seen(sim, expect, &answer, out);
-        if (answer.met && expect->within_ns > 0 && answer.took_ns >= 0) {
-            fputs(": took ", out);
-            print_time(answer.took_ns, out);
-        }
-        fputs("\n", out);
-    }
+    struct expect_facts facts = facts_of(sim);
+    expect_print(&facts, out);
+    free((void *)facts.struck);
 }
 
 /* --- the result ----------------------------------------------------------------------------------------- */
@@ -491,9 +337,7 @@ void sim_result(const struct sim *sim, struct sim_result *result)
     result->availability_requests = served_of_asked(sim);
     result->availability_time = score->lived_ns > 0 ? score->well_ns / score->lived_ns : 1;
     result->expectations = sim->scenario->expect_count;
-    result->met = 0;
-    for (uint32_t i = 0; i < sim->scenario->expect_count; i++)
-        result->met += judge(sim, &sim->scenario->expects[i]).met;
+    result->met = count_met(sim);
     result->digest = fold(sim->digest, world_digest(sim->world));
     result->digest = fold(result->digest, sim->plane->core ? core_digest(sim->plane->core) : 0);
     for (uint32_t i = 0; i < sim->nodes; i++)

@@ -23,26 +23,12 @@ bool script_means(const struct sim *sim, const struct scenario_target *target, u
                                  scenario_zone_of(sim->scenario, node));
 }
 
-/* The nodes that a line means, by number; with `some`, so many of them by a draw of the seed. NULL: nobody.
- * The caller frees. */
-static uint32_t *choose(const struct sim *sim, const struct scenario_target *target, uint64_t line,
-                        uint32_t *count)
+/* The nodes that a line means, by number. The caller frees. */
+static uint32_t *choose(const struct sim *sim, const struct scenario_target *target, uint32_t *count)
 {
     uint32_t *list = calloc(sim->nodes, sizeof *list);
     CHECK(list);
-    *count = 0;
-    for (uint32_t i = 0; i < sim->nodes; i++)
-        if (script_means(sim, target, i))
-            list[(*count)++] = i;
-    if (target->some == 0 || target->some >= *count)
-        return list;
-    for (uint32_t i = 0; i < target->some; i++) {
-        uint32_t k = i + (uint32_t)(sim_draw(sim, PURPOSE_TARGET, line, i) % (*count - i));
-        uint32_t taken = list[k];
-        list[k] = list[i];
-        list[i] = taken;
-    }
-    *count = target->some;
+    *count = scenario_targets(sim->scenario, target, sim->options.seed, list);
     return list;
 }
 
@@ -51,9 +37,9 @@ static uint32_t *choose(const struct sim *sim, const struct scenario_target *tar
 static void put_strikes(struct sim *sim, uint32_t line)
 {
     const struct scenario_fault *fault = &sim->scenario->faults[line];
-    uint32_t count, *list = choose(sim, &fault->on, line, &count);
+    uint32_t count, *list = choose(sim, &fault->on, &count);
     for (uint32_t i = 0; i < count; i++) {
-        duration later_ns = (duration)((double)fault->spread_ns * i / count);
+        duration later_ns = scenario_spread(fault->spread_ns, i, count);
         sim_put(sim, LANE_NONE,
                 &(struct happening){.kind = HAPPENING_STRIKE,
                                     .node = list[i],
@@ -92,6 +78,21 @@ static void end_fault(struct sim *sim, uint32_t node, enum fault_kind kind)
         SIM_TELL(sim, fault, sim->now, &injection->fault, false);
         return;
     }
+}
+
+uint32_t script_faults(const struct sim *sim, uint32_t node)
+{
+    struct world_truth truth;
+    world_truth(sim->world, node, sim->now, &truth);
+    return truth.faults;
+}
+
+void script_cured(struct sim *sim, uint32_t node, uint32_t before)
+{
+    uint32_t cured = before & ~script_faults(sim, node);
+    for (uint32_t kind = 0; cured >> kind != 0; kind++)
+        if (cured >> kind & 1)
+            end_fault(sim, node, (enum fault_kind)kind);
 }
 
 /* --- people --------------------------------------------------------------------------------------------- */
@@ -204,7 +205,7 @@ static void second_plane(struct sim *sim, uint32_t number)
 
 static void to_agents(struct sim *sim, uint32_t number, const struct scenario_accident *accident)
 {
-    uint32_t count, *list = choose(sim, &accident->on, 0x10000 + number, &count);
+    uint32_t count, *list = choose(sim, &accident->on, &count);
     bool ends = accident->length_ns > 0;
     instant until = ends ? sim->now + accident->length_ns : INSTANT_NEVER;
     for (uint32_t i = 0; i < count; i++) {
@@ -334,6 +335,10 @@ void script_turn(struct sim *sim, const struct happening *happening)
 
 static bool read_policy(struct sim *sim, uint32_t number, char *error, size_t error_size)
 {
+    if (sim->options.later) {
+        sim->policies[number] = sim->options.later[number];
+        return true;
+    }
     const char *path = sim->scenario->accidents[number].path;
     struct complaints *complaints = calloc(1, sizeof *complaints);
     CHECK(complaints);

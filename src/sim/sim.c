@@ -341,3 +341,11 @@ void sim_accident(struct sim *sim, const struct scenario_accident *accident)
     sim->own = *accident;
     script_accident(sim, ACCIDENT_OF_CALLER);
 }
+
+bool sim_event(struct sim *sim, struct event *event)
+{
+    if (sim->plane->state != PLANE_UP || !control_has_room(sim->plane))
+        return false;
+    control_step(sim, sim->plane, event);
+    return true;
+}

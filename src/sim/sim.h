@@ -48,10 +48,31 @@ struct sim_watch {
 struct sim_options {
     const struct scenario *scenario; /* outlives the sim */
     const struct policy *policy;     /* copied */
-    uint64_t seed;                   /* instead of the scenario's, unless 0 */
+    const struct policy *later; /* of accidents of kind policy, by number of the accident, copied; NULL: read
+                                   from the files that they name */
+    uint64_t seed;              /* instead of the scenario's, unless 0 */
     struct sim_watch watch[4];
     uint32_t watch_count;
 };
+
+/* X(symbol, name): what became of messages that did not simply arrive, and of commits that were cut. */
+#define SIM_FATE_TABLE(X)                                                                                    \
+    X(LOST_THERE, "lost on the way to the control plane")                                                    \
+    X(LOST_BACK, "lost on the way back")                                                                     \
+    X(CUT_OFF, "lost at a partition")                                                                        \
+    X(DOUBLED, "doubled")                                                                                    \
+    X(LATE, "later than its sender waits")                                                                   \
+    X(OVERTAKEN, "overtaken by a newer one")                                                                 \
+    X(HUNG_UP, "hung up on while the control plane was suspended")                                           \
+    X(NOBODY_THERE, "came while the control plane was down")                                                 \
+    X(NOT_HEARD, "came back while the node agent was away")                                                  \
+    X(COMMIT_LOST, "a crash loses the commit under way")                                                     \
+    X(COMMIT_KEPT, "a crash right after a commit, before anybody is told")                                   \
+    X(ROWS_LOST, "a crash loses what no commit had begun on")                                                \
+    X(COMMIT_FENCED, "a commit of a control plane that was replaced")
+#define X(symbol, ...) SIM_FATE_##symbol,
+enum sim_fate { SIM_FATE_TABLE(X) SIM_FATE_COUNT };
+#undef X
 
 /* What a run came to. Durations of nothing are -1. */
 struct sim_result {
@@ -70,6 +91,7 @@ struct sim_result {
     double availability_requests; /* served of asked, over all users */
     double availability_time;     /* share of node-time with well users */
     uint32_t expectations, met;
+    uint64_t fates[SIM_FATE_COUNT];
     uint32_t deeds_dropped; /* incidents and commands beyond what expectations can look at: then they are
                                unreliable */
 };
@@ -102,6 +124,10 @@ void sim_rest(const struct sim *sim, struct sim_rest *rest);
 
 /* One more accident, now, between two happenings: for tests that cut a run at every place. */
 void sim_accident(struct sim *sim, const struct scenario_accident *accident);
+
+/* One more event for the control plane in force, now, between two happenings: a planner's proposal, or what a
+ * person says. `at` is set here. False: it is down, or has no room. */
+bool sim_event(struct sim *sim, struct event *event);
 
 /* The expectations of the scenario, one line each: "ok ..." or "not ok ..., but ..." */
 void sim_print_expectations(const struct sim *sim, FILE *out);

@@ -13,6 +13,7 @@
 #include "base/random.h"
 #include "core/gate.h"
 #include "sim/queue.h"
+#include "scenario/expect.h"
 #include "sim/sim.h"
 
 enum {
@@ -55,7 +56,6 @@ enum purpose {
     PURPOSE_COMMIT,
     PURPOSE_CRASH,
     PURPOSE_WHICH_PLANE,
-    PURPOSE_TARGET,
     PURPOSE_COUNT
 };
 
@@ -104,6 +104,7 @@ struct agent {
     uint64_t epoch;               /* the highest that was ever seen: on disk */
     uint64_t messages;            /* sent either way: draws are counted by it */
     uint64_t heard_epoch;         /* of the newest answer */
+    uint64_t proof;               /* reports above it were sent after all that is accepted of boots before */
     duration interval_ns;         /* on a true clock */
     double rate;                  /* of the node's own clock: 1 is true */
     struct commander *commander;
@@ -113,6 +114,7 @@ struct agent {
     bool down;                     /* away_until: crashed or left, not suspended */
     bool cut_off;                  /* partitioned, as of the newest sample */
     bool off;                      /* the whole node is */
+    instant latest_at;             /* when its messages are there at the latest, on a way with a tail */
 };
 
 /* --- the control plane ---------------------------------------------------------------------------------- */
@@ -213,16 +215,6 @@ struct injection {
     uint32_t next;                                     /* on the same node */
 };
 
-/* What expectations look at: an incident with one command, or none. */
-struct deed {
-    uint64_t incident, command;
-    instant opened_at, acted_at, judged_at;
-    uint32_t node;
-    char finding[DETECTOR_NAME_SIZE];
-    uint32_t blocks; /* mask of the reasons for which it waited */
-    uint8_t remedy, verdict;
-};
-
 struct score {
     struct sim_result result;
     struct injection *injections;
@@ -281,6 +273,11 @@ void *sim_grow(void *list, uint32_t *room, size_t item); /* twice as long; no me
 uint64_t sim_draw(const struct sim *sim, enum purpose purpose, uint64_t who, uint64_t count);
 duration sim_delay(uint64_t draw, duration least_ns, duration tail_ns);
 void sim_fold(struct sim *sim, uint64_t word); /* into the digest */
+
+static inline void sim_fate(struct sim *sim, enum sim_fate fate)
+{
+    sim->score.result.fates[fate]++;
+}
 
 /* --- way.c ---------------------------------------------------------------------------------------------- */
 
@@ -353,6 +350,9 @@ const struct incident *rows_incident(const struct store *store, uint64_t id);
 bool script_begin(struct sim *sim, char *error, size_t error_size);
 void script_turn(struct sim *sim, const struct happening *happening);
 bool script_means(const struct sim *sim, const struct scenario_target *target, uint32_t node);
+uint32_t script_faults(const struct sim *sim, uint32_t node); /* mask of those that are there now */
+void script_cured(struct sim *sim, uint32_t node,
+                  uint32_t before);                     /* of these, what is not there any more is over */
 void script_accident(struct sim *sim, uint32_t number); /* place in the script, or ACCIDENT_OF_CALLER */
 
 /* --- score.c -------------------------------------------------------------------------------------------- */

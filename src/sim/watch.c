@@ -42,6 +42,8 @@ static bool is_plain(const struct world_fault *fault)
 
 static void on_fault(void *context, instant at, const struct world_fault *fault, bool begins)
 {
+    if (fault->kind == FAULT_SERVICE_HANG || fault->kind == FAULT_SENSOR_FAULT)
+        checker_hidden(((struct sim_judge *)context)->checker, fault->node, begins);
     if (is_plain(fault))
         checker_fault(((struct sim_judge *)context)->checker, at, fault->node, (enum fault_kind)fault->kind,
                       begins);

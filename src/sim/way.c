@@ -42,6 +42,17 @@ static bool happens(const struct sim *sim, enum purpose purpose, uint32_t node, 
     return ratio > 0 && random_unit(sim_draw(sim, purpose, node, count)) < ratio;
 }
 
+static void note_fate(struct sim *sim, struct agent *agent, const struct happening *message, bool copy)
+{
+    if (copy)
+        sim_fate(sim, SIM_FATE_DOUBLED);
+    if (message->at - sim->now > ANSWER_LIMIT_NS)
+        sim_fate(sim, SIM_FATE_LATE);
+    if (message->at < agent->latest_at)
+        sim_fate(sim, SIM_FATE_OVERTAKEN);
+    agent->latest_at = message->at > agent->latest_at ? message->at : agent->latest_at;
+}
+
 void way_there(struct sim *sim, struct happening *message)
 {
     struct agent *agent = &sim->agents[message->node];
@@ -50,6 +61,7 @@ void way_there(struct sim *sim, struct happening *message)
     message->sent_at = sim->now;
     message->boot = message->boot ? message->boot : agent->boot;
     if (agent->cut_off || happens(sim, PURPOSE_LOSS_THERE, message->node, count, network->loss_ratio)) {
+        sim_fate(sim, agent->cut_off ? SIM_FATE_CUT_OFF : SIM_FATE_LOST_THERE);
         message_drop(sim, message);
         return;
     }
@@ -64,6 +76,7 @@ void way_there(struct sim *sim, struct happening *message)
         message->at = sim->now + sim_delay(draw, network->least_ns, network->tail_ns);
         if (copy > 0 && message->kind == HAPPENING_REPORT)
             sim->records[message->list].references++;
+        note_fate(sim, agent, message, copy > 0);
         sim_put(sim, LANE_NONE, message);
     }
 }
@@ -76,6 +89,7 @@ void way_back(struct sim *sim, struct happening *answer, instant question_at)
     uint64_t count = agent->messages++;
     answer->sent_at = question_at;
     if (happens(sim, PURPOSE_LOSS_BACK, answer->node, count, network->loss_ratio)) {
+        sim_fate(sim, SIM_FATE_LOST_BACK);
         message_drop(sim, answer);
         return;
     }

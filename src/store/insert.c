@@ -10,7 +10,7 @@ static int prepare(sqlite3 *db, const char *sql, sqlite3_stmt **statement)
     return sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL);
 }
 
-static int prepare_shape(sqlite3 *db, const struct shape *shape, sqlite3_stmt **statement)
+static int prepare_shape(sqlite3 *db, const struct row_shape *shape, sqlite3_stmt **statement)
 {
     char bytes[4096];
     struct text sql = text_over(bytes, sizeof bytes);
@@ -39,7 +39,7 @@ int inserts_open(struct inserts *inserts, sqlite3 *db)
 {
     *inserts = (struct inserts){.db = db, .block_number = -1};
     const struct {
-        const struct shape *shape;
+        const struct row_shape *shape;
         sqlite3_stmt **statement;
     } shaped[] = {
         {&node_shape, &inserts->node},         {&incident_shape, &inserts->incident},
@@ -75,7 +75,7 @@ static int run(sqlite3_stmt *statement)
     return step == SQLITE_DONE ? SQLITE_OK : reset;
 }
 
-static int insert_shaped(const struct shape *shape, sqlite3_stmt *statement, const void *row)
+static int insert_shaped(const struct row_shape *shape, sqlite3_stmt *statement, const void *row)
 {
     int code = shape_bind(shape, statement, row);
     return code == SQLITE_OK ? run(statement) : code;

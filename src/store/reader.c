@@ -64,7 +64,7 @@ const char *store_problem(const struct store *store)
 
 struct cursor {
     struct store *store;
-    const struct shape *shape;
+    const struct row_shape *shape;
     sqlite3_stmt *statement;
     int result; /* rows so far, or a negative errno */
 };
@@ -74,7 +74,7 @@ static int fail(struct store *store)
     return database_failure(store->db, store->path, store->problem, sizeof store->problem);
 }
 
-static void cursor_open_sql(struct cursor *cursor, struct store *store, const struct shape *shape,
+static void cursor_open_sql(struct cursor *cursor, struct store *store, const struct row_shape *shape,
                             const struct text *sql)
 {
     CHECK(!sql->cut);
@@ -86,7 +86,7 @@ static void cursor_open_sql(struct cursor *cursor, struct store *store, const st
 }
 
 /* `rest` is what follows FROM table: numbers only, so it needs no parameters. */
-static void cursor_open(struct cursor *cursor, struct store *store, const struct shape *shape,
+static void cursor_open(struct cursor *cursor, struct store *store, const struct row_shape *shape,
                         const char *rest)
 {
     char bytes[4096];

@@ -87,6 +87,7 @@ WORDS(block_reason, block_reason, block_reason_of)
 WORDS(severity, severity, severity_of)
 WORDS(why, why, why_of)
 WORDS(fault_kind, fault_kind, fault_kind_of)
+WORDS(shape, shape, shape_of)
 WORDS(fault_state, fault_state, fault_state_of)
 WORDS(fault_effect, fault_effect, fault_effect_of)
 WORDS(gap_reason, gap_reason, gap_reason_of)
@@ -115,8 +116,8 @@ WORDS(gap_reason, gap_reason, gap_reason_of)
         expression, offsetof(struct ROW, member), MEMBER_SIZE(member), NULL, type, USE_COMPUTED              \
     }
 #define SHAPE(noun, table, key)                                                                              \
-    const struct shape noun##_shape = {table, key, noun##_columns, COUNT_OF(noun##_columns),                 \
-                                       sizeof(struct ROW)}
+    const struct row_shape noun##_shape = {table, key, noun##_columns, COUNT_OF(noun##_columns),             \
+                                           sizeof(struct ROW)}
 
 #define ROW node_row
 static const struct column node_columns[] = {
@@ -131,6 +132,7 @@ static const struct column node_columns[] = {
     COLUMN(COLUMN_NS, "interval_ns", interval_ns),
     COLUMN(COLUMN_INSTANT, "seen_at", seen_at),
     COLUMN(COLUMN_BOOL, "gone", gone),
+    COLUMN(COLUMN_BOOL, "synthetic", synthetic),
 };
 SHAPE(node, "nodes", "name");
 #undef ROW
@@ -198,6 +200,7 @@ SHAPE(evidence, "evidence", "incident, place");
 static const struct column timeline_columns[] = {
     COLUMN(COLUMN_U64, "incident", incident), COLUMN(COLUMN_INSTANT, "at", at),
     COLUMN(COLUMN_TEXT, "step", step),        COLUMN(COLUMN_TEXT, "state", state),
+    WORD("remedy", remedy, remedy_words),     WORD("verdict", verdict, verdict_words),
     COLUMN(COLUMN_TEXT, "text", text),
 };
 SHAPE(timeline, "timeline", NULL);
@@ -261,6 +264,8 @@ static const struct column fault_columns[] = {
     WORD("state", state, fault_state_words),
     WORD("effect", effect, fault_effect_words),
     COLUMN(COLUMN_REAL, "intensity", intensity),
+    WORD("shape", shape, shape_words),
+    COLUMN(COLUMN_NS, "period_ns", period_ns),
     COLUMN(COLUMN_REAL, "before", before),
     COLUMN(COLUMN_REAL, "after", after),
     COLUMN(COLUMN_NS, "lease_ns", lease_ns),
@@ -297,7 +302,7 @@ SHAPE(control, "control", "id");
 
 /* --- SQL ---------------------------------------------------------------------------------------------- */
 
-void shape_insert_sql(const struct shape *shape, struct text *sql)
+void shape_insert_sql(const struct row_shape *shape, struct text *sql)
 {
     unsigned parameters = 0;
     text_addf(sql, "INSERT INTO %s (", shape->table);
@@ -325,7 +330,7 @@ void shape_insert_sql(const struct shape *shape, struct text *sql)
     }
 }
 
-void shape_select_sql(const struct shape *shape, struct text *sql)
+void shape_select_sql(const struct row_shape *shape, struct text *sql)
 {
     for (unsigned i = 0; i < shape->count; i++)
         text_addf(sql, "%s%s", i == 0 ? "SELECT " : ", ", shape->columns[i].name);
@@ -421,7 +426,7 @@ static int bind_column(sqlite3_stmt *statement, int at, const struct column *col
     return bind_whole(statement, at, column, member);
 }
 
-int shape_bind(const struct shape *shape, sqlite3_stmt *statement, const void *row)
+int shape_bind(const struct row_shape *shape, sqlite3_stmt *statement, const void *row)
 {
     int at = 0;
     for (unsigned i = 0; i < shape->count; i++) {
@@ -538,7 +543,7 @@ static bool read_column(sqlite3_stmt *statement, int at, const struct column *co
     return read_whole(statement, at, column, row + column->offset);
 }
 
-const char *shape_read(const struct shape *shape, sqlite3_stmt *statement, void *row)
+const char *shape_read(const struct row_shape *shape, sqlite3_stmt *statement, void *row)
 {
     memset(row, 0, shape->row_size);
     for (unsigned i = 0; i < shape->count; i++)

@@ -46,7 +46,7 @@ struct column {
     enum column_use use;
 };
 
-struct shape {
+struct row_shape {
     const char *table;
     const char *key; /* columns that tell rows apart; NULL: rows are only appended */
     const struct column *columns;
@@ -61,19 +61,20 @@ struct evidence_row {
     uint8_t place;
 };
 
-extern const struct shape node_shape, incident_shape, evidence_shape, timeline_shape, command_shape,
+extern const struct row_shape node_shape, incident_shape, evidence_shape, timeline_shape, command_shape,
     target_shape, block_shape, fault_shape, gap_shape, control_shape;
 
-void shape_insert_sql(const struct shape *shape, struct text *sql); /* parameters in the order of columns */
-void shape_select_sql(const struct shape *shape, struct text *sql); /* up to and with FROM table */
+void shape_insert_sql(const struct row_shape *shape,
+                      struct text *sql); /* parameters in the order of columns */
+void shape_select_sql(const struct row_shape *shape, struct text *sql); /* up to and with FROM table */
 
 /* Binds `row` to the parameters of an insert. Returns an SQLite code. `row` must live until the statement has
  * run. */
-int shape_bind(const struct shape *shape, sqlite3_stmt *statement, const void *row);
+int shape_bind(const struct row_shape *shape, sqlite3_stmt *statement, const void *row);
 
 /* Fills `row` from a result; what has no column becomes 0. Returns NULL, or the name of the column whose
  * content cannot be ours. */
-const char *shape_read(const struct shape *shape, sqlite3_stmt *statement, void *row);
+const char *shape_read(const struct row_shape *shape, sqlite3_stmt *statement, void *row);
 
 /* A boot id as text; `out` holds 17 bytes. */
 void boot_text(char *out, uint64_t boot);

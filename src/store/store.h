@@ -34,11 +34,14 @@ struct node_row {
     duration interval_ns;
     instant seen_at; /* newest report */
     bool gone;       /* said goodbye */
+    bool synthetic;  /* of the world model */
 };
 
 struct timeline_row {
     uint64_t incident;
     instant at;
+    uint8_t remedy;            /* of the plan in force; REMEDY_NONE, and so in the lines of commands */
+    uint8_t verdict;           /* on the newest command */
     char step[STORE_WORD_MAX]; /* DETECT, PLAN, ... */
     char state[STORE_WORD_MAX];
     char text[STORE_TEXT_MAX];
@@ -81,9 +84,11 @@ struct fault_row {
     uint8_t kind;   /* enum fault_kind */
     uint8_t state;  /* enum fault_state */
     uint8_t effect; /* enum fault_effect */
+    uint8_t shape;  /* enum shape */
     double intensity;
     double before, after; /* of the metric that must move; NaN if unknown */
     duration lease_ns;
+    duration period_ns; /* of the shape; 0: it has none */
     instant asked_at;
     instant injected_at; /* INSTANT_NONE until it is on */
     instant ended_at;    /* INSTANT_NONE while it may be on */

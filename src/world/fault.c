@@ -3,12 +3,6 @@
 
 #include <string.h>
 
-static const char *const shape_words[SHAPE_COUNT] = {
-#define X(symbol, name) name,
-    SHAPE_TABLE(X)
-#undef X
-};
-
 /* Intensities just under what policies/default.yaml calls ill; 0: this kind is there or it is not. */
 static const double gray[FAULT_COUNT] = {
     [FAULT_CPU_SPIKE] = 0.38,      [FAULT_NETWORK_DELAY] = 0.030, [FAULT_STORAGE_LATENCY] = 0.080,
@@ -16,22 +10,6 @@ static const double gray[FAULT_COUNT] = {
     [FAULT_NETWORK_LOSS] = 0.009,  [FAULT_IO_ERROR] = 0.6,        [FAULT_DISK_FULL] = 0.95,
     [FAULT_OVERLOAD] = 1.6,        [FAULT_SENSOR_FAULT] = 0.88,   [FAULT_CLOCK_SKEW] = 1.0,
 };
-
-const char *shape_name(enum shape shape)
-{
-    CHECK((unsigned)shape < SHAPE_COUNT);
-    return shape_words[shape];
-}
-
-int shape_of(const char *name)
-{
-    for (int i = 0; i < SHAPE_COUNT; i++) {
-        if (strcmp(name, shape_words[i]) == 0) {
-            return i;
-        }
-    }
-    return -1;
-}
 
 bool fault_active(const struct world_fault *fault, instant now)
 {
@@ -71,6 +49,7 @@ static void add_on_off(const struct world_fault *fault, struct forces *f)
         break;
     case FAULT_SERVICE_HANG:
         f->hung = true;
+        f->hung_at = fault->from_at;
         break;
     case FAULT_NODE_PARTITION:
         f->cut_off = true;
@@ -195,6 +174,18 @@ static bool shape_fits(const struct world_fault *fault)
     return false;
 }
 
+/* What is over by then, and not forgotten yet since no sample was taken, is no fault at once with it. */
+static void make_room(struct node *node, instant from_at)
+{
+    for (uint32_t i = 0; i < node->fault_count && node->fault_count == WORLD_FAULTS_PER_NODE;) {
+        if (node->faults[i].until_at <= from_at) {
+            fault_forget(node, i);
+        } else {
+            i++;
+        }
+    }
+}
+
 bool world_strike(struct world *world, const struct world_fault *fault)
 {
     if (fault->node >= world->config.node_capacity || fault->kind >= FAULT_COUNT ||
@@ -204,6 +195,7 @@ bool world_strike(struct world *world, const struct world_fault *fault)
     const struct fault_info *info = &fault_infos[fault->kind];
     bool in_range = fault->intensity >= info->least && fault->intensity <= info->most; /* false for NaN */
     struct node *node = &world->node[fault->node];
+    make_room(node, fault->from_at);
     if (!node->face.known || !in_range || fault->until_at <= fault->from_at || !shape_fits(fault) ||
         node->fault_count == WORLD_FAULTS_PER_NODE) {
         return false;

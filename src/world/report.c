@@ -15,12 +15,12 @@ static double counted(double share, double requests, double chance)
 }
 
 static void set_users(const struct node *node, const struct served *served, double fail, double arrivals,
-                      double dt, double chance, struct world_sample *sample)
+                      double dt, double chance, bool pending, struct world_sample *sample)
 {
     double requests = arrivals * (1 - served->refused) * (dt > 0 ? dt : 1);
     set(sample, METRIC_REQUEST_RATE, arrivals * (1 - served->refused) * (1 - fail));
-    if (requests <= 1e-6) {
-        return; /* nothing was sent */
+    if (requests <= 1e-6 || pending) {
+        return; /* nothing was sent, or nothing has ended */
     }
     double errors = requests >= 1 ? counted(larger(fail, 0.0002), requests, chance) : fail;
     set(sample, METRIC_ERROR_RATIO, errors);
@@ -67,8 +67,10 @@ void report_fill(const struct world_config *config, struct node *node, const str
         set(sample, METRIC_SERVICE_UP, node->was_up);
     }
     set(sample, METRIC_SERVICE_STARTS, node->starts);
+    /* Who asks a hung service waits for his time-out, and cannot tell of an error before it. */
+    bool pending = forces->hung && now - forces->hung_at < config->timeout_ns;
     set_users(node, served, fail, arrivals_per_s, duration_seconds(now - node->at), random_unit(dice),
-              sample);
+              pending, sample);
     if (node->was_up) {
         set_service(config, node, forces, sky, served, now, sample);
     }

@@ -66,6 +66,7 @@ struct forces {
     duration exit_ns;    /* a bad release exits so long after its start; 0: no */
     instant released_at; /* ... and was started then, when it was rolled out */
     duration skew_ns;
+    instant hung_at; /* since when, if `hung`; of what comes and goes, the first time */
     bool crashed, hung, off, cut_off, lies;
 };
 

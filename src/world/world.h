@@ -23,23 +23,6 @@ enum {
     WORLD_ROLES_MAX = 256
 };
 
-/* How a fault's intensity goes over its time. `gray` stays just under what the default policy calls ill, or
- * under the intensity that is asked for. Kinds that are there or not (unit NONE, crash_loop, sensor_fault,
- * clock_skew) are there while the shape is at least at half, and those of unit NONE and crash_loop cannot be
- * gray. */
-#define SHAPE_TABLE(X)                                                                                       \
-    X(STEP, "step")                                                                                          \
-    X(RAMP, "ramp")         /* from nothing to full over its first half; if it has no end, over period_ns */ \
-    X(SPIKE, "spike")       /* full for a tenth of each period */                                            \
-    X(SAWTOOTH, "sawtooth") /* a ramp, again and again */                                                    \
-    X(FLAPPING, "flapping") /* on for half of each period */                                                 \
-    X(GRAY, "gray")
-#define X(symbol, ...) SHAPE_##symbol,
-enum shape { SHAPE_TABLE(X) SHAPE_COUNT };
-#undef X
-const char *shape_name(enum shape shape);
-int shape_of(const char *name); /* or -1 */
-
 /* One service on one node. */
 struct world_node {
     uint32_t calls[CALLS_MAX]; /* nodes; those of one role share the calls, one call goes to each role */

@@ -196,6 +196,9 @@ def check_answers():
     ask("PUT", "/v1/policy", ask("GET", "/v1/policy")["text"], kind="application/yaml")
     again = ask("POST", "/v1/faults", {"kind": "cpu_spike", "node": "web-1"})
     report(sequence, {"service_up": 1})  # its answer names the fault that is wanted
+    ask("PUT", "/v1/nodes/db-9", {"boot": "00000000000000bb", "synthetic": True})
+    ask("POST", "/v1/faults", {"kind": "overload", "node": "db-9", "shape": "flapping", "period_s": 2})
+    ask("POST", "/v1/nodes/db-9/reports", {"samples": {"cpu_utilization": 0.1}})  # its answer names the shape
     ask("DELETE", f"/v1/faults/{again['id']}")
     ask("DELETE", "/v1/faults")
     ask("DELETE", "/v1/nodes/web-1")
@@ -246,6 +249,7 @@ def check_refusals():
     ask("GET", "/v1/faults?active=perhaps", wanted=400)
     ask("POST", "/v1/faults", {"kind": "cpu_spik", "node": "web-2"}, wanted=400)
     ask("POST", "/v1/faults", {"kind": "cpu_spike", "node": "web-7"}, wanted=404)
+    ask("POST", "/v1/faults", {"kind": "memory_leak", "node": "web-2"}, wanted=422)
     ask("POST", "/v1/faults", {}, kind="text/plain", wanted=415)
     ask("DELETE", "/v1/faults/99", wanted=404)
     ask("PUT", "/v1/policy", "version: 1\nrules: 7\n", kind="application/yaml", wanted=422)

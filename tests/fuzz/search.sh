@@ -13,7 +13,7 @@ mkdir -p "$found"
 options=(-max_total_time="$seconds" -timeout=5 -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix="$found/")
 # A control plane keeps most of what it allocates: its target looks for leaks whenever it begins anew. And it has so much
 # code that weighing what is rare takes longer than trying it.
-if [[ $name == api ]]; then options+=(-detect_leaks=0 -entropic=0 -max_len=2048); else options+=(-max_len=8192); fi
+if [[ $name == api ]]; then options+=(-detect_leaks=0 -entropic=0 -max_len=2048); elif [[ $name == recording ]]; then options+=(-max_len=32768); else options+=(-max_len=8192); fi
 # The spool tells people of every file that it sets aside.
 [[ $name != spool ]] || options+=(-close_fd_mask=2)
 dictionary=$(dirname "$0")/$name.dict
