@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 enum { SAID_MAX = 20 }; /* of each kind; the rest is counted only */
 
@@ -25,6 +26,23 @@ void audit_find(struct audit *audit, enum audit_kind kind, const char *format, .
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     va_end(arguments);
+}
+
+void audit_decisions(struct audit *audit, const struct lab *lab)
+{
+    char command[3 * LAB_PATH_SIZE], line[256];
+    int stem = (int)(strlen(lab->database) - strlen(".db"));
+    snprintf(command, sizeof command, "'%s' replay '%.*s.flight' --check 2>&1", lab->homeostat, stem,
+             lab->database);
+    FILE *out = popen(command, "r");
+    if (!out)
+        lab_give_up("cannot run %s", command);
+    while (fgets(line, sizeof line, out))
+        printf("replay     %s", line);
+    int status = pclose(out);
+    if (status != 0)
+        audit_find(audit, AUDIT_ILLEGAL, "%s ends with status %d", command,
+                   WIFEXITED(status) ? WEXITSTATUS(status) : status);
 }
 
 int audit_status(const struct audit *audit)

@@ -36,6 +36,10 @@ unsigned audit_histories(struct audit *audit, struct store *store);
  * number of effects. */
 unsigned audit_effects(struct audit *audit, struct store *store, const struct lab *lab);
 
+/* What the flight recorder has of every life of the control plane, fed back into the core: the same
+ * decisions, and none of the checkers of the simulator (S2, S3, S5-S12) complains. */
+void audit_decisions(struct audit *audit, const struct lab *lab);
+
 /* 0, or the exit status of the worst finding: lost 4, doubled 5, illegal 6, stuck 7. */
 int audit_status(const struct audit *audit);
 

@@ -351,6 +351,7 @@ static struct totals audit_all(struct story *story)
     totals.effects = audit_effects(&story->audit, store, &story->lab);
     totals.commands = store_commands(store, 0, -1, INSTANT_NONE, count_command, NULL);
     store_close(&store);
+    audit_decisions(&story->audit, &story->lab);
     qsort(story->ready_s, story->ready_count, sizeof story->ready_s[0], by_size);
     if (percentile(story, 99) > duration_seconds(ready_limit_ns))
         audit_find(&story->audit, AUDIT_STUCK, "ready p99 is %.2f s", percentile(story, 99));
