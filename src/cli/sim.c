@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 enum {
-    COLUMNS_MAX = 8,   /* with more nodes a line names its node instead */
+    COLUMNS_MAX = 8, /* with more nodes a line names its node instead */
     LINE_SIZE = 1024,
     TURNS_A_LOOK = 4096 /* between looks at the clock */
 };
@@ -483,8 +483,7 @@ int verb_sim(const struct verb *verb, int argc, char **argv)
          "without the checkers of safety (exit code 4) and liveness (5)"},
         {"json", 0, FLAG_YES, &run.json, NULL, "the summary as one JSON object"},
         {"record", 0, FLAG_TEXT, &run.record_path, "FILE", "write a journal there, for replay"},
-        {"live", 0, FLAG_YES, &both.is_wanted, NULL,
-         "live as well, and side by side: do they agree?"},
+        {"live", 0, FLAG_YES, &both.is_wanted, NULL, "live as well, and side by side: do they agree?"},
         {"synthetic", 0, FLAG_WHOLE, &both.synthetic, "N",
          "with --live: 0, on synthetic nodes instead of real ones"},
         {"swarm", 0, FLAG_WHOLE, &swarm, "N", "no scenario, but N drawn ones: see sim --swarm 1 --help"},

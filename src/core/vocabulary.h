@@ -106,7 +106,7 @@ const char *severity_name(enum severity severity);
 const char *mode_name(enum mode mode);
 const char *why_name(enum why why);
 const char *fault_kind_name(enum fault_kind kind);
-const char *shape_name(enum shape shape); /* how a fault goes over its time */
+const char *shape_name(enum shape shape);            /* how a fault goes over its time */
 const char *metric_unit_name(enum metric_unit unit); /* "ratio", "seconds", ... ; "" for UNIT_NONE */
 
 /* Such an outcome says by itself that nothing was done; a failed command tells with its outcome whether it

@@ -179,7 +179,8 @@ static void add_faults(const struct plane *plane, const struct node *node, struc
         text_addf(text, "%s{\"id\":%" PRIu64 ",\"kind\":\"%s\",\"intensity\":%.15g,\"lease_s\":%.3f",
                   any ? "," : "", row->id, fault_kind_name(row->kind), row->intensity,
                   duration_seconds(row->asked_at + row->lease_ns - plane->now));
-        if (row->shape != SHAPE_STEP) /* real nodes have no other, and older node agents do not know the word */
+        bool is_step = row->shape == SHAPE_STEP; /* real nodes have no other shape */
+        if (!is_step)
             text_addf(text, ",\"shape\":\"%s\"", shape_name(row->shape));
         if (row->period_ns > 0)
             text_addf(text, ",\"period_s\":%.6f", duration_seconds(row->period_ns));

@@ -240,7 +240,8 @@ static void read_root(struct scenario_reader *reader, const struct yaml_node *ro
         return;
     }
     uint32_t seed = (uint32_t)scenario->seed;
-    if (root->key == NULL || yaml_tree_entry(root, "version") != NULL) { /* within a file, the file's counts */
+    if (root->key == NULL ||
+        yaml_tree_entry(root, "version") != NULL) { /* within a file, the file's counts */
         field_version(root, complaints);
     }
     read_line(yaml_tree_entry(root, "title"), scenario->title, sizeof scenario->title, complaints);
