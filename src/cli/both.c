@@ -329,7 +329,7 @@ int both_run(const struct both_options *options)
     json_t *sim = answer_of(options, false, &status);
     if (!sim)
         return exit_code_of(status); /* it has said why */
-    if (isatty(STDERR_FILENO))
+    if (!options->json)
         fprintf(stderr, "  in virtual time it took %.2g s; live it takes up to %.0f s ...\n",
                 member_number(sim, "took_s"), member_number(sim, "virtual_s"));
     json_t *live = answer_of(options, true, &status);

@@ -63,8 +63,7 @@ static void lay_out(struct live *live)
                                                  .database = options->database,
                                                  .policy_path = options->policy_path,
                                                  .record_path = options->record_path,
-                                                 .port = options->port,
-                                                 .any_port = options->any_port};
+                                                 .port = options->port};
     for (uint32_t i = 0; i < count; i++)
         live->load[i] = live->nodes[i].users_per_s;
     if (options->synthetic) {
@@ -138,7 +137,7 @@ static int begin_anew(struct live *live)
     int code = make_folders_above(live->options.database);
     if (code != EXIT_DONE)
         return code;
-    if (live->options.port > 0 && !live->options.any_port && !fleet_port_is_free(live->options.port))
+    if (live->options.port > 0 && !fleet_port_is_free(live->options.port))
         return fail(EXIT_ENVIRONMENT, "port %d is taken; name another with --port, or none",
                     live->options.port);
     /* Two runs would take each other's database away. */

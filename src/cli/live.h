@@ -53,7 +53,6 @@ struct live_options {
     const char *record_path; /* a journal is written there; NULL: none */
     const char *policy_path; /* NULL: the scenario's, else the default */
     int port;
-    bool any_port;
     bool synthetic;
     uint32_t synthetic_nodes; /* 0: as many as the scenario says */
     uint64_t seed;            /* 0: the scenario's */

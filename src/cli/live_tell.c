@@ -2,6 +2,7 @@
 #include "cli/live.h"
 
 #include "cli/show.h"
+#include "cli/sums.h"
 
 #include "base/check.h"
 #include "base/text.h"
@@ -9,61 +10,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static const char *time_or_dash(duration d, char out[32])
-{
-    struct text text = text_over(out, 32);
-    if (d < 0)
-        text_add(&text, "-");
-    else
-        text_duration(&text, d);
-    return out;
-}
-
-struct counted {
-    const char *word;
-    uint64_t count;
-};
-
-/* "  TITLE  2 effective, 1 harmed"; nothing if all are 0. */
-static void print_counts(const char *title, const struct counted *counts, size_t count)
-{
-    bool any = false;
-    for (size_t i = 0; i < count; i++) {
-        if (counts[i].count == 0)
-            continue;
-        if (any)
-            printf(", ");
-        else
-            printf("  %-12s ", title);
-        printf("%" PRIu64 " %s", counts[i].count, counts[i].word);
-        any = true;
-    }
-    if (any)
-        printf("\n");
-}
-
 void live_print_summary(const struct live *live, const struct live_result *result)
 {
     const struct sim_result *r = &result->sums;
-    char a[32], b[32];
-    struct counted verdicts[VERDICT_COUNT] = {0}, blocks[BLOCK_REASON_COUNT] = {0};
-    for (int i = 1; i < VERDICT_COUNT; i++)
-        verdicts[i] = (struct counted){verdict_name((enum verdict)i), r->verdicts[i]};
-    for (int i = 1; i < BLOCK_REASON_COUNT; i++)
-        blocks[i] = (struct counted){block_reason_name((enum block_reason)i), r->blocks[i]};
-    printf("\n  %s\n\n", live->scenario->title[0] ? live->scenario->title : live->options.path);
-    printf("  %-12s %u: %u resolved, %u with people, %u open\n", "incidents", r->incidents, r->resolved,
-           r->escalated, r->open);
-    printf("  %-12s %u\n", "faults", r->faults);
-    printf("  %-12s %u of %u; half of them within %s, 95 %% within %s\n", "detected", r->detected, r->faults,
-           time_or_dash(r->detect_p50_ns, a), time_or_dash(r->detect_p95_ns, b));
-    printf("  %-12s %u; half of them within %s, 95 %% within %s\n", "recovered", r->recovered,
-           time_or_dash(r->recover_p50_ns, a), time_or_dash(r->recover_p95_ns, b));
-    printf("  %-12s %.3f %% of requests, %.3f %% of the time\n", "available", r->availability_requests * 100,
-           r->availability_time * 100);
-    printf("  %-12s %u; wrong %u, of them needless %u\n", "commands", r->commands, r->wrong, r->needless);
-    print_counts("verdicts", verdicts, VERDICT_COUNT);
-    print_counts("held back", blocks, BLOCK_REASON_COUNT);
+    sums_print(live->scenario->title[0] ? live->scenario->title : live->options.path, r, false);
     printf("  %-12s %" PRIu64 " of %u nodes in %.3g s\n", "reports", r->reports, live->scenario->node_count,
            result->took_s);
     printf("  %-12s %s   seed %" PRIu64 "\n", "database", live->options.database, live->scenario->seed);

@@ -115,7 +115,7 @@ static void print_summary(const struct again *again)
     printf("  %-12s %u opened, %u resolved, %u with people\n", "incidents", r->opened, r->resolved,
            r->escalated);
     printf("  %-12s %u\n", "commands", r->commands);
-    printf("  %-12s %016" PRIx64 "%s\n", "digest", r->digest,
+    printf("  %-12s %016" PRIx64 "%s\n", "decisions", r->digest,
            r->end == REPLAY_FINE ? "   as recorded, after every event" : "");
 }
 

@@ -2,6 +2,7 @@
 #include "cli/both.h"
 #include "cli/cli.h"
 #include "cli/show.h"
+#include "cli/sums.h"
 #include "cli/swarm.h"
 #include "cli/tale_sim.h"
 
@@ -249,59 +250,14 @@ static void run_it(struct run *run)
 
 /* --- what it came to ------------------------------------------------------------------------------------ */
 
-static const char *time_or_dash(duration d, char out[32])
-{
-    struct text text = text_over(out, 32);
-    if (d < 0)
-        text_add(&text, "-");
-    else
-        text_duration(&text, d);
-    return out;
-}
-
-static void print_counts(const char *title, const uint64_t *counts, uint32_t count, bool verdicts)
-{
-    bool any = false;
-    for (uint32_t i = 1; i < count; i++) {
-        if (counts[i] == 0)
-            continue;
-        if (any)
-            printf(", ");
-        else
-            printf("  %-12s ", title);
-        printf("%" PRIu64 " %s", counts[i],
-               verdicts ? verdict_name((enum verdict)i) : block_reason_name((enum block_reason)i));
-        any = true;
-    }
-    if (any)
-        printf("\n");
-}
-
 static void print_summary(const struct run *run, uint64_t seed)
 {
     const struct sim_result *r = &run->result;
-    char a[32], b[32];
-    uint64_t verdicts[VERDICT_COUNT];
-    for (int i = 0; i < VERDICT_COUNT; i++)
-        verdicts[i] = r->verdicts[i];
-    printf("\n  %s\n\n", run->scenario->title[0] ? run->scenario->title : run->path);
-    printf("  %-12s %u: %u resolved, %u with people, %u open\n", "incidents", r->incidents, r->resolved,
-           r->escalated, r->open);
-    printf("  %-12s %u\n", "faults", r->faults);
-    printf("  %-12s %u of %u; half of them within %s, 95 %% within %s\n", "detected", r->detected, r->faults,
-           time_or_dash(r->detect_p50_ns, a), time_or_dash(r->detect_p95_ns, b));
-    printf("  %-12s %u; half of them within %s, 95 %% within %s\n", "recovered", r->recovered,
-           time_or_dash(r->recover_p50_ns, a), time_or_dash(r->recover_p95_ns, b));
-    printf("  %-12s %.3f %% of requests, %.3f %% of the time\n", "available", r->availability_requests * 100,
-           r->availability_time * 100);
-    printf("  %-12s %u; wrong %u, of them needless %u; harmful %u\n", "commands", r->commands, r->wrong,
-           r->needless, r->harmful);
-    print_counts("verdicts", verdicts, VERDICT_COUNT, true);
-    print_counts("held back", r->blocks, BLOCK_REASON_COUNT, false);
+    sums_print(run->scenario->title[0] ? run->scenario->title : run->path, r, true);
     printf("  %-12s %" PRIu64 " of %u nodes; %.3g s of virtual time in %.2g s: %.0f times real time\n",
            "reports", r->reports, run->scenario->node_count, duration_seconds(sim_end(run->sim)), run->took_s,
            duration_seconds(sim_end(run->sim)) / run->took_s);
-    printf("  %-12s %016" PRIx64 "   seed %" PRIu64 "\n", "digest", r->digest, seed);
+    printf("  %-12s %016" PRIx64 "   of the whole run, with seed %" PRIu64 "\n", "digest", r->digest, seed);
     if (r->expectations > 0) {
         printf("\n");
         sim_print_expectations(run->sim, stdout);
@@ -389,10 +345,10 @@ static void print_as_json(const struct run *run, uint64_t seed)
                   "seed", (json_int_t)seed, "digest", digest, "nodes", (int)run->scenario->node_count,
                   "reports", (json_int_t)r->reports, "happenings", (json_int_t)r->turns);
     json_t *more =
-        json_pack("{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:o,s:o}", "incidents", (int)r->incidents, "resolved",
-                  (int)r->resolved, "escalated", (int)r->escalated, "open", (int)r->open, "commands",
-                  (int)r->commands, "wrong", (int)r->wrong, "needless", (int)r->needless, "harmful",
-                  (int)r->harmful, "verdicts", verdicts, "blocks", blocks);
+        json_pack("{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:o,s:o}", "people_told", (int)r->told, "incidents",
+                  (int)r->incidents, "resolved", (int)r->resolved, "escalated", (int)r->escalated, "open",
+                  (int)r->open, "commands", (int)r->commands, "wrong", (int)r->wrong, "needless",
+                  (int)r->needless, "harmful", (int)r->harmful, "verdicts", verdicts, "blocks", blocks);
     json_t *times = json_pack("{s:i,s:i,s:i,s:o,s:o,s:o,s:o,s:f,s:f}", "faults", (int)r->faults, "detected",
                               (int)r->detected, "recovered", (int)r->recovered, "detect_p50_s",
                               json_of_time(r->detect_p50_ns), "detect_p95_s", json_of_time(r->detect_p95_ns),
@@ -495,7 +451,10 @@ int verb_sim(const struct verb *verb, int argc, char **argv)
         return fail(EXIT_USAGE, "sim: --speed wants max, real, or times real time such as 10x, not '%s'",
                     speed);
     run.path = argv[1];
-    if (both.is_wanted || both.synthetic >= 0) {
+    if (both.synthetic >= 0 && !both.is_wanted)
+        return fail(EXIT_USAGE,
+                    "sim: --synthetic belongs to --live; in virtual time all nodes are synthetic");
+    if (both.is_wanted) {
         both.path = run.path;
         both.policy_path = run.policy_path;
         both.seed = seed;

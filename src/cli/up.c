@@ -185,10 +185,9 @@ static int run_scenario(const struct asked *asked)
         .database = asked->fleet.database,
         .policy_path = asked->fleet.policy_path,
         .record_path = asked->fleet.record_path,
-        .port = asked->port < 0 ? 7070 : asked->port,
-        .any_port = asked->port<0, .synthetic = asked->synthetic >= 0, .synthetic_nodes = asked->synthetic> 0
-                        ? (uint32_t)asked->synthetic
-                        : 0,
+        .port = asked->port < 0 ? 0 : asked->port, /* what is measured wants no visitors, who knock at 7070 */
+        .synthetic = asked->synthetic >= 0,
+        .synthetic_nodes = asked->synthetic > 0 ? (uint32_t)asked->synthetic : 0,
         .seed = (uint64_t)asked->seed,
         .json = asked->json,
         .verbose = asked->verbose};
@@ -251,7 +250,8 @@ int verb_up(const struct verb *verb, int argc, char **argv)
          "simulated nodes instead of real ones (0: as many as the scenario says)"},
         {"policy", 0, FLAG_TEXT, &asked.fleet.policy_path, "FILE",
          "(newest of the database, else policies/default.yaml; the scenario's)"},
-        {"port", 'p', FLAG_WHOLE, &asked.port, "PORT", "of the control plane (7070; 0: a free one)"},
+        {"port", 'p', FLAG_WHOLE, &asked.port, "PORT",
+         "of the control plane (7070; 0, and with --scenario: a free one)"},
         {"interval", 0, FLAG_DURATION, &asked.fleet.interval_ns, "TIME",
          "between the reports of a node (as the lab says, 1s)"},
         {"db", 0, FLAG_TEXT, &asked.fleet.database, "FILE",

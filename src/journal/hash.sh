@@ -6,6 +6,7 @@ LC_ALL=C
 export LC_ALL
 out=$1
 src=$2/src
+# shellcheck disable=SC2048,SC2086 # words and patterns
 sum() { (cd "$src" && cat $*) | sha256sum | cut -c 1-16; }
 {
     echo '/* Made by hash.sh. */'

@@ -109,6 +109,7 @@ static void note_effects(struct sim *sim, struct plane *plane)
             plane->nodes[effect->node].batch = plane->batch;
         if (command)
             offers_note(plane, effect);
+        sim->score.result.told += effect->kind == EFFECT_NOTIFY && plane == sim->plane;
         if (effect->kind == EFFECT_RECORD && plane == sim->plane)
             score_opened(sim, &effect->of.incident);
     }

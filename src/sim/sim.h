@@ -82,6 +82,7 @@ struct sim_result {
     uint32_t incidents, resolved, escalated, open;
     uint32_t commands;
     uint32_t verdicts[VERDICT_COUNT];
+    uint32_t told;     /* how often people were */
     uint32_t wrong;    /* commands to a node without a fault of its own when they were ordered */
     uint32_t needless; /* ... and whose users were well */
     uint32_t harmful;  /* commands that made the world worse */

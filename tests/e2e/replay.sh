@@ -79,7 +79,7 @@ sed 's/for: *0s/for: 30s/' "$root/tests/e2e/fast.yaml" >"$folder/slow.yaml"
 check 'a lab that is recorded' start_lab --policy "$root/tests/e2e/fast.yaml" --record "$journal"
 check 'a crash is healed in it' is_healed api-1
 check 'its control plane is killed' pull_the_plug
-check 'the journal: same decisions' says 0 'digest .* as recorded, after every event' homeostat replay "$journal"
+check 'the journal: same decisions' says 0 'decisions .* as recorded, after every event' homeostat replay "$journal"
 check 'and the incident of the database, word for word' same_timeline "$journal"
 check 'the flight recorder has the same' same_timeline "$flight"
 check 'the checkers find nothing' no_violations "$journal" 1

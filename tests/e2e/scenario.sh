@@ -68,7 +68,10 @@ meant_the_same() {
 }
 
 tells_its_story() {
-    exits 1 wait "$quiet" && [[ ! -s $folder/unmet.err ]] || { cat "$folder/unmet.json" "$folder/unmet.err"; return 1; }
+    if ! exits 1 wait "$quiet" || [[ -s $folder/unmet.err ]]; then
+        cat "$folder/unmet.json" "$folder/unmet.err"
+        return 1
+    fi
     python3 - "$folder/unmet.json" <<'END'
 import json, sys
 run = json.load(open(sys.argv[1]))
