@@ -6,7 +6,7 @@ set -u
 binary=$1 root=$2
 shift 2
 files=()
-for file in "$root"/scenarios/*.yaml; do
+for file in "$root"/scenarios/*.yaml "$root"/scenarios/live/*.yaml; do
     name=$(basename "$file" .yaml)
     if [[ " $* " == *" $name "* || ($# -eq 0 && $name != a-day) ]]; then files+=("$file"); fi
 done

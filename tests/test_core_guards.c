@@ -335,7 +335,7 @@ static void test_the_end_of_a_window_weighs_anew_and_replays_nothing(void **stat
     story_reports(s, 1, 20, web, WELL);
     story_reports(s, 21, 40, web, ILL);
     story_saw(s, "24.0 DETECT    web-1"); /* it is seen and told ... */
-    story_saw(s, "24.0 BLOCKED   web-1     people are at work on it, until 00:01:00Z");
+    story_saw(s, "24.0 BLOCKED   web-1     people are at work on it, until 60.0 s");
     assert_int_equal(s->commands, 0); /* ... and left alone */
     story_reports(s, 41, 50, web, WELL);
     story_wait(s, 61);

@@ -354,6 +354,33 @@ static void what_is_lost_on_the_way_comes_later_with_its_age(void **state)
     free(s);
 }
 
+/* Batches answer one another; if each doubled answer began a chain of its own, they would fill the world. */
+static void doubled_answers_begin_no_second_chain_of_batches(void **state)
+{
+    (void)state;
+    struct scenario *s = small_scenario();
+    s->length_ns = 600 * SECOND;
+    s->heal_ns = 120 * SECOND;
+    s->network = (struct scenario_network){.least_ns = 25 * SECOND, .double_ratio = 1};
+    struct run *run = run_it(s, 1, 0);
+    assert_true(run->result.reports < 400000);
+    assert_int_equal(run->rest.overdue, 0);
+    free(run);
+    free(s);
+}
+
+static void a_crash_that_outlasts_the_script_ends_with_it(void **state)
+{
+    (void)state;
+    struct scenario *s = small_scenario();
+    add_accident(s, ACCIDENT_CRASH_PLANE, "", 60, 3600);
+    struct run *run = run_it(s, 1, 0);
+    assert_at_rest(run);
+    assert_int_equal(run->ended[ACCIDENT_CRASH_PLANE], 1);
+    free(run);
+    free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -367,6 +394,8 @@ int main(void)
         cmocka_unit_test(two_control_planes_never_do_a_thing_twice),
         cmocka_unit_test(nothing_is_lost_or_doubled_wherever_the_control_plane_dies),
         cmocka_unit_test(what_is_lost_on_the_way_comes_later_with_its_age),
+        cmocka_unit_test(doubled_answers_begin_no_second_chain_of_batches),
+        cmocka_unit_test(a_crash_that_outlasts_the_script_ends_with_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -284,6 +284,11 @@ static int tell_all(struct again *again)
     }
     if (r->end == REPLAY_REFUSED)
         return fail(EXIT_ENVIRONMENT, "%s", r->why);
+    if (r->events == 0)
+        return fail(EXIT_ENVIRONMENT,
+                    again->until ? "%s: nothing in it can be replayed until then"
+                                 : "%s: nothing in it can be replayed, for no event in it is whole",
+                    again->path);
     if (again->differ && differ_gave_up(again->differ))
         return fail(EXIT_ENVIRONMENT, "with %s the core does not come to rest; nothing more was compared",
                     again->policy_path);
@@ -293,6 +298,8 @@ static int tell_all(struct again *again)
 static int play(struct again *again)
 {
     struct replay_options options = {.until_at = INSTANT_NEVER};
+    if (again->from && !again->trace)
+        return fail(EXIT_USAGE, "replay: --from goes with --trace, which it cuts; add --trace");
     int code = list_files(again);
     if (code == EXIT_DONE && again->policy_path)
         code = read_policy(again);
@@ -303,6 +310,9 @@ static int play(struct again *again)
         !parse_time(again, again->until, &options.until_at))
         return fail(EXIT_USAGE, "replay: --from and --until want an instant such as 2026-11-24T09:30:00Z, or "
                                 "a time after the first event such as 90s");
+    if (again->from && again->tracer.from_at > options.until_at)
+        return fail(EXIT_USAGE, "replay: --until %s is before --from %s; nothing would be told", again->until,
+                    again->from);
     options.watch[options.watch_count++] =
         (struct replay_watch){.note = on_note, .effects = on_effects, .context = again};
     if (again->trace)

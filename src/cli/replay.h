@@ -16,7 +16,9 @@ const char *replay_time(instant at, char out[32]);
 
 struct replay_trace {
     instant from_at;
-    json_t *list; /* NULL: lines are printed, else they are added to it */
+    instant crash_at; /* the newest */
+    bool begins;      /* a life: told at its first event, for nobody wrote down when its process began */
+    json_t *list;     /* NULL: lines are printed, else they are added to it */
 };
 
 struct replay_watch replay_trace_watch(struct replay_trace *trace);

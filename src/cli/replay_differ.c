@@ -151,7 +151,7 @@ static void explain(const struct difference *d, struct text *why)
 static void print_side(const char *side, bool decides, const char *says)
 {
     printf("  %-8s ", side);
-    print_folded(stdout, 11, decides ? says : "decides nothing here");
+    print_wrapped(stdout, 11, decides ? says : "decides nothing here");
 }
 
 void replay_print_difference(const struct difference *d, const char *policy_path)
@@ -162,13 +162,16 @@ void replay_print_difference(const struct difference *d, const char *policy_path
            d->node == NO_INDEX ? ", the fleet" : ", ", d->node_name);
     print_side("A", d->has_a, d->a_says);
     print_side("B", d->has_b, d->b_says);
-    printf("  %-8s A is the policy in force when this was recorded, B is %s\n", "", policy_path);
+    text_addf(&text, "A is the policy in force when this was recorded, B is %s", policy_path);
+    printf("  %-8s ", "");
+    print_wrapped(stdout, 11, bytes);
+    text = text_over(bytes, sizeof bytes);
     explain(d, &text);
     if (text.length) {
+        char line[DETECTOR_NAME_SIZE + 2 + WHY_SIZE];
+        snprintf(line, sizeof line, "%s%s%s", d->detector_name, *d->detector_name ? ": " : "", bytes);
         printf("  %-8s ", "A -> B");
-        if (*d->detector_name)
-            printf("%s: ", d->detector_name);
-        print_folded(stdout, 11, bytes);
+        print_wrapped(stdout, 11, line);
     }
     if (d->has_report) {
         text = text_over(bytes, sizeof bytes);
@@ -179,7 +182,7 @@ void replay_print_difference(const struct difference *d, const char *policy_path
             trace_value(&text, (enum metric)m, d->report.value[m]);
         }
         printf("  %-8s ", "report");
-        print_folded(stdout, 11, bytes);
+        print_wrapped(stdout, 11, bytes);
     }
     printf("\n  From here on the world would have gone another way, so nothing after it is compared.\n");
 }

@@ -67,7 +67,12 @@ static void on_effects(void *context, const struct core *core, uint64_t ticket, 
 
 static void on_event(void *context, const struct core *core, const struct event *event)
 {
+    struct replay_trace *trace = context;
     (void)core;
+    if (trace->begins && event->at >= trace->crash_at) {
+        trace->begins = false;
+        tell(context, event->at, "", "LIFE", "a control plane begins");
+    }
     if (event->kind == EVENT_POLICY)
         tell(context, event->at, "", "POLICY", "a policy comes into force");
     else if (event->kind == EVENT_GAP)
@@ -76,14 +81,17 @@ static void on_event(void *context, const struct core *core, const struct event 
 
 static void on_life(void *context, instant at, const struct core *core, bool from_image)
 {
+    struct replay_trace *trace = context;
     (void)core;
-    if (at != INSTANT_NONE)
-        tell(context, at, "", "LIFE",
-             from_image ? "goes on with an image of the core" : "a control plane begins");
+    trace->begins = at != INSTANT_NONE && !from_image;
+    if (at != INSTANT_NONE && from_image)
+        tell(context, at, "", "LIFE", "goes on with an image of the core");
 }
 
 static void on_crash(void *context, instant at)
 {
+    struct replay_trace *trace = context;
+    trace->crash_at = at;
     tell(context, at, "", "CRASH", "the control plane is gone, with what was not durable");
 }
 

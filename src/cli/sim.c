@@ -242,8 +242,12 @@ static void run_it(struct run *run)
     }
     clear_progress(run);
     run->took_s = duration_seconds(monotonic_ns() - begun_ns);
-    if (run->judge.checker)
+    if (run->judge.checker && run->scenario->heal_ns >= SIM_REST_LEAST_NS)
         sim_judge_rest(&run->judge, run->sim);
+    else if (run->judge.checker)
+        fprintf(stderr,
+                "%s: note: heal is too short to come to rest in, so that is not asked; mend: heal: 1m\n",
+                run->path);
     sim_result(run->sim, &run->result);
     sim_rest(run->sim, &run->rest);
 }

@@ -302,6 +302,18 @@ static instant blocked_until(const struct core *core, const struct incident *i)
     return until_at;
 }
 
+/* Virtual time counts from 0: what lies before the year 2000 is no clock's. */
+static void say_instant(struct text *text, instant at)
+{
+    char whole[32];
+    if (at < 30 * 365 * 24 * HOUR) {
+        text_addf(text, "%.1f s", duration_seconds(at));
+        return;
+    }
+    text_instant(whole, at);
+    text_addf(text, "%.8sZ", whole + 11);
+}
+
 static void say_blocked(struct text *text, const struct core *core, const struct incident *i)
 {
     instant until_at = blocked_until(core, i);
@@ -310,9 +322,8 @@ static void say_blocked(struct text *text, const struct core *core, const struct
     }
     text_add(text, block_reason_sentence((enum block_reason)i->block));
     if (until_at != INSTANT_NONE) {
-        char whole[32];
-        text_instant(whole, until_at);
-        text_addf(text, ", until %.8sZ", whole + 11);
+        text_add(text, ", until ");
+        say_instant(text, until_at);
     }
     if (i->blocked_count > 1) {
         text_addf(text, " (%u times)", i->blocked_count);

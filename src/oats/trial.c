@@ -119,7 +119,8 @@ void trial_run(struct trial *trial, const struct suite *suite, uint32_t row, con
     } else {
         while (sim_turn(sim)) {
         }
-        sim_judge_rest(&judge, sim);
+        if (scenario->heal_ns >= SIM_REST_LEAST_NS)
+            sim_judge_rest(&judge, sim);
         note_result(trial, suite, scenario, sim, judge.checker);
     }
     sim_free(&sim);

@@ -123,24 +123,27 @@ bool field_word(const struct yaml_node *node, const char *kind, const char *cons
     return false;
 }
 
-/* The mend for a duration that does not read: a bare number, or a unit of another kind. */
-static void complain_duration(const struct yaml_node *node, struct complaints *complaints)
+/* The mend for a duration that does not read: a bare number, or a unit as others write it. `usual_ns`: what
+ * stands there if nothing is said; a bare number beside milliseconds means milliseconds. */
+static void complain_duration(const struct yaml_node *node, duration usual_ns, struct complaints *complaints)
 {
     char shown[SHOWN_SIZE];
     complaint_shown(shown, node->text);
-    const char *rest = node->text;
+    const char *rest = node->text, *label = field_label(node);
     double number;
-    bool is_number = quantity_number(&rest, false, &number);
-    if (is_number && *rest == '\0') {
-        complain(complaints, node->at, "%s: %s needs a unit: us, ms, s, m or h; did you mean %ss?",
-                 field_label(node), shown, shown);
-    } else if (is_number && *rest == ' ') {
-        complain(complaints, node->at, "%s: \"%s\" must be written without a blank, as in 3s",
-                 field_label(node), shown);
+    bool is_number = quantity_number(&rest, false, &number), is_bare = is_number && *rest == '\0';
+    size_t blanks = strspn(rest, " ");
+    const char *meant = is_number ? quantity_unit_meant(rest + blanks, UNIT_SECONDS) : NULL;
+    int digits = (int)(rest - node->text);
+    if (is_bare) {
+        complain(complaints, node->at, "%s: %s needs a unit: us, ms, s, m or h; did you mean %s%s?", label,
+                 shown, shown, usual_ns > 0 && usual_ns < SECOND ? "ms" : "s");
+    } else if (meant != NULL && (blanks > 0 || strcmp(meant, rest) != 0)) {
+        complain(complaints, node->at, "%s: \"%s\" is no duration; did you mean %.*s%s?", label, shown,
+                 digits, node->text, meant);
     } else {
         complain(complaints, node->at,
-                 "%s: \"%s\" is no duration from 0s to 1000h, as in 250ms, 3s, 10m or 1h", field_label(node),
-                 shown);
+                 "%s: \"%s\" is no duration from 0s to 1000h, as in 250ms, 3s, 10m or 1h", label, shown);
     }
 }
 
@@ -155,7 +158,7 @@ bool field_duration(const struct yaml_node *node, duration least, duration *out,
     }
     duration d = 0;
     if (strcmp(node->text, "0") != 0 && !text_parse_duration(node->text, &d)) {
-        complain_duration(node, complaints);
+        complain_duration(node, *out, complaints);
         return false;
     }
     if (d < least) {

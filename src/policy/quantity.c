@@ -101,6 +101,33 @@ const char *quantity_unit_names(enum metric_unit unit)
     return names[unit];
 }
 
+const char *quantity_unit_meant(const char *word, enum metric_unit unit)
+{
+    static const struct {
+        const char *word;
+        enum metric_unit unit;
+        const char *name;
+    } others[] = {
+        {"sec", UNIT_SECONDS, "s"},   {"secs", UNIT_SECONDS, "s"},    {"second", UNIT_SECONDS, "s"},
+        {"min", UNIT_SECONDS, "m"},   {"mins", UNIT_SECONDS, "m"},    {"minute", UNIT_SECONDS, "m"},
+        {"hr", UNIT_SECONDS, "h"},    {"hour", UNIT_SECONDS, "h"},    {"msec", UNIT_SECONDS, "ms"},
+        {"hours", UNIT_SECONDS, "h"}, {"minutes", UNIT_SECONDS, "m"}, {"seconds", UNIT_SECONDS, "s"},
+        {"KB", UNIT_BYTES, "KiB"},    {"MB", UNIT_BYTES, "MiB"},      {"GB", UNIT_BYTES, "GiB"},
+        {"kB", UNIT_BYTES, "KiB"},    {"M", UNIT_BYTES, "MiB"},       {"G", UNIT_BYTES, "GiB"},
+    };
+    for (size_t i = 0; i < COUNT_OF(scales); i++) {
+        if (scales[i].unit == unit && word[0] != '\0' && strcmp(scales[i].name, word) == 0) {
+            return scales[i].name;
+        }
+    }
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        if (others[i].unit == unit && strcmp(others[i].word, word) == 0) {
+            return others[i].name;
+        }
+    }
+    return NULL;
+}
+
 /* Writes the shortest number that reads back as `value` in this scale. False if there is none: 1e-7 s in
  * hours, say. */
 static bool write_shortest(char out[NUMBER_SIZE], double value, const struct scale *scale)

@@ -17,6 +17,10 @@ bool quantity_in_base(double number, const char *name, enum metric_unit unit, do
 /* The names that fit, for complaints: "us, ms, s, m or h"; "" if only the bare number does. */
 const char *quantity_unit_names(enum metric_unit unit);
 
+/* The name in `unit` of what others call `word`: "m" for "min", "MiB" for "MB"; of a name of its own, that
+ * name. NULL if it is nobody's. */
+const char *quantity_unit_meant(const char *word, enum metric_unit unit);
+
 /* Appends `value`, in the base unit of `unit`, as people would write it: 0.9 as 90%, 0.02 seconds as 20ms.
  * What it writes reads back as exactly `value`. */
 void quantity_write(struct text *out, double value, enum metric_unit unit);

@@ -21,9 +21,28 @@ static const duration wave_least_ns = 10 * SECOND;
 static void complain_no_amount(const struct yaml_node *node, struct scale_of scale, const char *shown,
                                struct complaints *complaints)
 {
-    const char *units = quantity_unit_names(scale.unit);
+    const char *units = quantity_unit_names(scale.unit), *rest = node->text;
+    double number;
+    if (quantity_number(&rest, false, &number)) {
+        const char *meant = quantity_unit_meant(rest + strspn(rest, " "), scale.unit);
+        if (meant != NULL) {
+            complain(complaints, node->at, "%s: \"%s\" is no amount for %s; did you mean %.*s%s?", node->key,
+                     shown, scale.of, (int)(rest - node->text), node->text, meant);
+            return;
+        }
+    }
     complain(complaints, node->at, "%s: \"%s\" is no amount for %s; a number%s%s", node->key, shown, scale.of,
              units[0] != '\0' ? " with its unit: " : ", without a unit", units);
+}
+
+/* The unit that a bare number too high for its scale was probably meant in, or "". */
+static const char *unit_left_out(struct scale_of scale, double number)
+{
+    const char *unit = scale.unit == UNIT_RATIO ? "%" : scale.unit == UNIT_SECONDS ? "ms" : "";
+    double value;
+    bool fits = number > scale.most && quantity_in_base(number, unit, scale.unit, &value) &&
+                value >= scale.least && value <= scale.most;
+    return fits ? unit : "";
 }
 
 static void complain_out_of_range(const struct yaml_node *node, struct scale_of scale, double value,
@@ -34,11 +53,11 @@ static void complain_out_of_range(const struct yaml_node *node, struct scale_of 
                 most = text_over(most_bytes, sizeof most_bytes);
     quantity_write(&least, scale.least, scale.unit);
     quantity_write(&most, scale.most, scale.unit);
-    bool percent_meant = scale.unit == UNIT_RATIO && bare && value > 1 && value / 100 >= scale.least &&
-                         value / 100 <= scale.most;
-    complain(complaints, node->at, "%s: %s is out of range; %s takes %s to %s%s%s%s", node->key, shown,
-             scale.of, least_bytes, most_bytes, percent_meant ? "; did you mean " : "",
-             percent_meant ? shown : "", percent_meant ? "%?" : "");
+    const char *unit = bare ? unit_left_out(scale, value) : "";
+    bool known = unit[0] != '\0';
+    complain(complaints, node->at, "%s: %s is out of range; %s takes %s to %s%s%s%s%s", node->key, shown,
+             scale.of, least_bytes, most_bytes, known ? "; did you mean " : "", known ? shown : "", unit,
+             known ? "?" : "");
 }
 
 bool scenario_read_amount(const struct yaml_node *node, struct scale_of scale, double *out,

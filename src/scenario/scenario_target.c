@@ -2,6 +2,7 @@
 #include "policy/fields.h"
 #include "scenario/scenario_reader.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,6 +45,13 @@ static void complain_no_zone(struct scenario_reader *reader, const struct yaml_n
             }
         }
     }
+    for (size_t n = 0; n < count; n++) {
+        if (strcmp(zones[n], zone) == 0) {
+            complain(reader->complaints, node->at,
+                     "no node is in zone \"%s\": its groups have fewer nodes than zones", zone);
+            return;
+        }
+    }
     complain_unknown(reader->complaints, node->at, "zone", zone, zones, count);
 }
 
@@ -77,6 +85,14 @@ static void complain_no_node(struct scenario_reader *reader, const struct yaml_n
     }
     if (pattern[strlen(pattern) - 1] == '*') {
         complain(reader->complaints, node->at, "no node's name begins like \"%s\"", shown);
+        return;
+    }
+    char role[NODE_PATTERN_SIZE];
+    bool numbered =
+        role_length > 0 && number[1] != '\0' && number[1 + strspn(number + 1, "0123456789")] == '\0';
+    if (numbered && text_nearest(pattern, words, scenario->group_count) == NULL) {
+        snprintf(role, sizeof role, "%.*s", (int)role_length, pattern);
+        complain_no_role(reader, node, role);
         return;
     }
     complain_unknown(reader->complaints, node->at, "node", pattern, words, scenario->group_count);

@@ -471,7 +471,8 @@ static void hear(struct sim *sim, const struct happening *answer)
     }
     default:
         meet(sim, answer->node, answer->epoch);
-        agent->backlog_at = answer->began ? INSTANT_NONE : agent->backlog_at;
+        if (answer->began && answer->sent_at == agent->backlog_at)
+            agent->backlog_at = INSTANT_NONE; /* a doubled answer must not begin a second chain of batches */
         if (answer->outcome) {
             agent->welcome = false;
             say_hello(sim, answer->node);

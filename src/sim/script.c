@@ -178,6 +178,8 @@ static bool crash_plane(struct sim *sim, uint32_t number, duration length_ns)
         return false; /* it lies on the ground already */
     control_end(sim, sim->plane, PLANE_DOWN);
     SIM_TELL(sim, accident, sim->now, accident_at(sim, number), true);
+    if (!sim->healing && length_ns > sim->heal_at - sim->now)
+        length_ns = sim->heal_at - sim->now; /* like all else that goes wrong it ends with the script */
     put_end(sim, HAPPENING_PLANE_BACK, number, length_ns + BEGIN_NS);
     return true;
 }
@@ -275,6 +277,8 @@ void script_accident(struct sim *sim, uint32_t number)
 static void heal(struct sim *sim)
 {
     sim->healing = true;
+    if (sim->network.least_ns > HEALED_DELAY_NS)
+        sim->network.least_ns = HEALED_DELAY_NS;
     sim->network.tail_ns = 0;
     sim->network.loss_ratio = sim->network.double_ratio = 0;
     for (uint32_t i = 0; i < sim->score.injection_count; i++) {

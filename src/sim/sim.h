@@ -13,9 +13,9 @@
  * world. Messages are late, lost, doubled and reordered as the scenario's network says.
  *
  * The clock starts at 0. When the script is over (scenario.length_ns) all faults are cleared, the network
- * keeps its least delay and loses nothing, node agents and control plane come back, and people resume
- * automation, end their maintenance and reset the breaker; then everything has scenario.heal_ns to come to
- * rest. */
+ * loses nothing and is late by a tenth of a second at most, node agents and control plane come back, and
+ * people resume automation, end their maintenance and reset the breaker; then everything has scenario.heal_ns
+ * to come to rest. */
 #ifndef SIM_SIM_H
 #define SIM_SIM_H
 

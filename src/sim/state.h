@@ -41,8 +41,9 @@ enum {
 #define GAP_NS          (1100 * MILLISECOND) /* away for longer than this: a gap (plane/clock.c) */
 #define GAP_WAIT_NS                                                                                          \
     (250 * MILLISECOND) /* deadlines wait so long for what lies in the sockets (plane/plane.c) */
-#define STALL_NS      (300 * MILLISECOND)
-#define STALL_WAIT_NS (100 * MILLISECOND)
+#define HEALED_DELAY_NS (100 * MILLISECOND) /* of the network when all is healed, at most */
+#define STALL_NS        (300 * MILLISECOND)
+#define STALL_WAIT_NS   (100 * MILLISECOND)
 
 /* One stream of randomness per purpose. */
 enum purpose {

@@ -20,6 +20,9 @@ struct sim_judge {
 void sim_judge_init(struct sim_judge *judge, uint32_t nodes);
 void sim_judge_fini(struct sim_judge *judge);
 struct sim_watch sim_judge_watch(struct sim_judge *judge);
+/* Liveness, for runs whose healing phase lasts SIM_REST_LEAST_NS or more: nothing can come to rest in less.
+ */
+#define SIM_REST_LEAST_NS (10 * SECOND)
 void sim_judge_rest(struct sim_judge *judge, const struct sim *sim);
 
 #endif

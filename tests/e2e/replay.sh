@@ -74,6 +74,17 @@ cut_anywhere() {
     says 0 'not finished when their writer ended; all before them was used' homeostat replay "$folder/cut.journal"
 }
 
+# The first 3,000 bytes hold no whole event.
+cut_to_nothing() {
+    head -c 3000 "$folder/sim.journal" >"$folder/short.journal"
+    says 3 'nothing in it can be replayed' homeostat replay "$folder/short.journal"
+}
+
+# Lines in virtual time begin with their seconds.
+runs_forward() {
+    homeostat replay "$1" --trace | awk '$2 == "s" && $1 + 0 < last { print; back = 1 } $2 == "s" { last = $1 + 0 } END { exit back || NR < 5 }'
+}
+
 sed 's/for: *0s/for: 30s/' "$root/tests/e2e/fast.yaml" >"$folder/slow.yaml"
 
 check 'a lab that is recorded' start_lab --policy "$root/tests/e2e/fast.yaml" --record "$journal"
@@ -96,7 +107,14 @@ check 'a torn end is normal' cut_anywhere
 check 'a flipped bit is noticed' is_damaged
 check 'what is no journal is refused' says 3 'is no journal' homeostat replay "$root/README.md"
 check 'nothing is recorded over what is no journal' says 3 'no journal that this version' homeostat serve --port 0 --db "$folder/lab/other.db" --record "$folder/slow.yaml"
+cp "$root/scenarios/crash.yaml" "$folder/self.yaml"
+check 'not over the scenario itself' says 3 'no journal that this version' homeostat sim "$folder/self.yaml" --record "$folder/self.yaml"
+check 'which is as it was' cmp "$root/scenarios/crash.yaml" "$folder/self.yaml"
 check 'a scenario is recorded' homeostat sim "$root/scenarios/control-plane-crash.yaml" --record "$folder/sim.journal"
 check 'and safe, and at rest' says 0 '2 lives from the start, and the rest at the end: 0 violations' homeostat replay "$folder/sim.journal" --check --rest
+check 'time does not run back in its trace' runs_forward "$folder/sim.journal"
+check 'what is cut too short says nothing' cut_to_nothing
+check 'a span is one of the trace' says 2 'from goes with --trace' homeostat replay "$folder/sim.journal" --from 20s
+check 'and does not end before it begins' says 2 'until 20s is before --from 30s' homeostat replay "$folder/sim.journal" --trace --from 30s --until 20s
 check 'nothing is left running' no_processes
 finish
