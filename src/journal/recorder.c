@@ -205,7 +205,9 @@ static int check_file(int fd, uint64_t *bytes)
     if (fstat(fd, &stat) != 0)
         return -errno;
     *bytes = (uint64_t)stat.st_size;
-    if (!S_ISREG(stat.st_mode) || stat.st_size == 0)
+    if (!S_ISREG(stat.st_mode))
+        return S_ISCHR(stat.st_mode) ? 0 : -EINVAL; /* a pipe would hold up who writes */
+    if (stat.st_size == 0)
         return 0;
     ssize_t got = pread(fd, head, sizeof head, 0);
     struct journal_reader reader = journal_reader_over(head, got > 0 ? (uint64_t)got : 0);
@@ -214,9 +216,12 @@ static int check_file(int fd, uint64_t *bytes)
 
 static bool open_file(struct recorder *recorder, char *error, size_t error_size)
 {
-    int flags = O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | (recorder->options.anew ? O_TRUNC : 0);
-    int fd = open(recorder->options.file, flags, 0644);
+    int fd = open(recorder->options.file, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0644);
     int code = fd < 0 ? -errno : check_file(fd, &recorder->file.bytes);
+    if (code == 0 && recorder->options.anew && recorder->file.bytes > 0) { /* an older journal gives way */
+        code = ftruncate(fd, 0) == 0 ? 0 : -errno;
+        recorder->file.bytes = 0;
+    }
     if (code == 0) {
         recorder->file.fd = fd;
         return true;
