@@ -194,6 +194,11 @@ static void print_effects(const struct oats *oats)
     }
     printf("\n");
     table_print(&table, stdout, 2);
+    struct array_pairs pairs;
+    array_pairs(&oats->suite->array, &pairs);
+    if (oats->suite->array.q > 0 && pairs.least != pairs.most)
+        printf(
+            "  the array is folded: its levels do not meet equally often, so differences are only hints\n");
 }
 
 /* The first row that went wrong, else the first. */
