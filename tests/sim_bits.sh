@@ -11,21 +11,22 @@ files=()
 for file in "$root"/scenarios/*.yaml; do
     [[ $file == */fleet-of-a-thousand.yaml || $file == */a-day.yaml ]] || files+=("$file") # those take long at -O0
 done
-folders=(base core world policy scenario sim)
+folders=(base core world policy scenario journal sim)
 od -An -v -tu1 "$root/policies/default.yaml" | sed 's/[0-9][0-9]*/&,/g' >"$work/default.yaml.inc"
+sh "$root/src/journal/hash.sh" "$work/build_hash.c" "$root"
 built=0
 
 # COMPILER LEVEL
 build_and_run() {
-    local folder objects=() into flags=(-std=gnu17 "$2" -ffp-contract=off -fno-strict-aliasing -D_GNU_SOURCE -I"$root/src" -I"$work")
+    local folder objects=() into flags=(-std=gnu17 "$2" -ffp-contract=off -fno-strict-aliasing -D_GNU_SOURCE '-DHOMEOSTAT_VERSION="bits"' -I"$root/src" -I"$work")
     for folder in "${folders[@]}"; do
         into=$work/$built/$folder # two folders may have files of one name
         mkdir -p "$into"
         (cd "$into" && printf '%s\0' "$root/src/$folder"/*.c | xargs -0 -P2 -n12 "$1" "${flags[@]}" -c)
         objects+=("$into"/*.o)
     done
-    "$1" "${flags[@]}" -o "$work/bits" "$root/tests/sim_bits.c" "${objects[@]}" -lyaml
-    "$work/bits" "$root/policies/default.yaml" "${files[@]}" >"$work/said.$built"
+    "$1" "${flags[@]}" -o "$work/bits" "$root/tests/sim_bits.c" "$work/build_hash.c" "${objects[@]}" -lyaml
+    "$work/bits" "$root/policies/default.yaml" "$work/journal" "${files[@]}" >"$work/said.$built"
     echo "# $1 $2: $(cksum <"$work/said.$built")"
     built=$((built + 1))
 }
