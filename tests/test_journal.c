@@ -19,9 +19,11 @@
 #include "policy/policy_file.h"
 #include "sim/record.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -81,7 +83,7 @@ struct lab {
     struct gate *gate;
     struct recorder *recorder;
     instant now;
-    uint64_t sequence, commands;
+    uint64_t sequence, commands, events;
     struct effects effects;
 };
 
@@ -102,6 +104,7 @@ static void lab_step(struct lab *lab, struct event *event)
 {
     struct effect effect;
     event->at = lab->now;
+    lab->events++;
     core_step(lab->core, event, &lab->effects);
     uint64_t ticket = lab->effects.count > 0 ? gate_put(lab->gate, &lab->effects) : 0;
     recorder_event(lab->recorder, lab->core, event, ticket);
@@ -164,7 +167,8 @@ static void lab_run(struct lab *lab, uint32_t seconds)
             event.of.report.value[METRIC_REQUEST_LATENCY] = ill ? 0.5 : 0.004;
             lab_step(lab, &event);
         }
-        recorder_turn(lab->recorder, lab->core);
+        if (recorder_wants_turn(lab->recorder))
+            recorder_turn(lab->recorder, lab->core);
     }
 }
 
@@ -549,6 +553,138 @@ static void a_full_disk_ends_the_recording_and_nothing_else(void **state)
     free(bytes.at);
 }
 
+/* From here on no file grows beyond that, as if the disk were full. RLIM_INFINITY: there is room again. */
+static void let_files_grow_to(rlim_t bytes)
+{
+    struct rlimit limit;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static int let_files_grow(void **state)
+{
+    (void)state;
+    let_files_grow_to(RLIM_INFINITY);
+    return 0;
+}
+
+/* What was decided just before the trouble stands in the tail, and outlives it. The file that is recorded
+ * beside it goes on through the same buffer. */
+static void a_flight_recorder_without_room_keeps_what_it_has_and_comes_back(void **state)
+{
+    char error[256], ring[128];
+    struct lab lab;
+    int count;
+    uint64_t bytes, before = 0;
+    (void)state;
+    snprintf(ring, sizeof ring, "%s", path_of("full-ring"));
+    struct recorder_options options = {.file = "/dev/null", .folder = ring, .say = on_say};
+    said = 0;
+    struct recorder *recorder = recorder_open(&options, error, sizeof error);
+    assert_non_null(recorder);
+    let_files_grow_to(sizeof(struct tail) + 1000);
+    lab_begin(&lab, recorder, lab_policy);
+    while (said == 0 && lab.sequence < 5000) {
+        before = lab.events;
+        lab_run(&lab, 1);
+    }
+    assert_non_null(strstr(last_said, "is off for now, the rest goes on"));
+    lab_run(&lab, 300);
+    assert_int_equal(said, 1); /* it tried again, and failed in silence */
+    struct replay_result kept = replay_ring(ring, 0, &bytes, &count);
+    assert_int_equal(kept.end, REPLAY_FINE);
+    assert_int_equal(count, 1);
+    assert_true(kept.events >= before && bytes > sizeof(struct tail) + 1000);
+
+    recorder_close(&recorder); /* the next process has no room either */
+    recorder = recorder_open(&options, error, sizeof error);
+    assert_int_equal(said, 2);
+    lab_end(&lab);
+    lab_begin(&lab, recorder, lab_policy);
+    lab_run(&lab, 100);
+    assert_int_equal(said, 2);
+    assert_true(replay_ring(ring, 0, &bytes, &count).digest == kept.digest);
+    let_files_grow_to(RLIM_INFINITY);
+    lab_run(&lab, 100);
+    assert_int_equal(said, 3);
+    assert_non_null(strstr(last_said, "goes on"));
+    struct replay_result newest = replay_ring(ring, 1, &bytes, &count);
+    assert_int_equal(newest.end, REPLAY_FINE);
+    assert_int_equal(newest.images_used, 1);
+    assert_true(newest.digest == core_digest(lab.core));
+    recorder_close(&recorder);
+    lab_end(&lab);
+    char **paths;
+    assert_int_equal(segments_list(ring, &paths), 2);
+    struct bytes first = read_bytes(paths[0]); /* the tail of it has been written there */
+    assert_true(replay_bytes(first.at, first.length).digest == kept.digest);
+    free(first.at);
+    segments_free(&paths, 2);
+}
+
+/* A segment whose image has no room is taken back: else one each minute would push the good ones out. */
+static void an_image_without_room_leaves_nothing(void **state)
+{
+    char error[256], ring[128];
+    struct lab lab;
+    int count;
+    uint64_t bytes;
+    (void)state;
+    snprintf(ring, sizeof ring, "%s", path_of("image-ring"));
+    struct recorder_options options = {
+        .folder = ring, .segment_bytes = 4096, .ring_bytes = 1 << 20, .say = on_say};
+    said = 0;
+    struct recorder *recorder = recorder_open(&options, error, sizeof error);
+    lab_begin(&lab, recorder, lab_policy);
+    let_files_grow_to(18000); /* room for the first segment, but not for an image */
+    lab_run(&lab, 600);
+    let_files_grow_to(RLIM_INFINITY);
+    assert_int_equal(said, 1);
+    struct replay_result kept = replay_ring(ring, 0, &bytes, &count);
+    assert_int_equal(count, 1);
+    assert_int_equal(kept.torn + kept.damaged, 0);
+    assert_true(kept.events > 5 && bytes < 18000);
+    lab_run(&lab, 70);
+    assert_int_equal(said, 2);
+    struct replay_result back = replay_ring(ring, 0, &bytes, &count);
+    assert_int_equal(back.end, REPLAY_FINE);
+    assert_true(count > 1 && back.holes == 1);
+    assert_true(back.digest == core_digest(lab.core));
+    recorder_close(&recorder);
+    lab_end(&lab);
+}
+
+/* Segments as long as two images, not as the options say: the ring is no larger for that. */
+static void large_images_do_not_burst_the_ring(void **state)
+{
+    char error[256], ring[128];
+    struct lab lab;
+    int count;
+    uint64_t bytes, most = 0, image = 0;
+    (void)state;
+    snprintf(ring, sizeof ring, "%s", path_of("large-ring"));
+    struct recorder_options options = {
+        .folder = ring, .segment_bytes = 1024, .ring_bytes = 160 * 1024, .say = on_say};
+    said = 0;
+    struct recorder *recorder = recorder_open(&options, error, sizeof error);
+    lab_begin(&lab, recorder, lab_policy);
+    for (int i = 0; i < 1000; i++) {
+        lab_run(&lab, 1);
+        struct replay_result result = replay_ring(ring, 0, &bytes, &count);
+        assert_int_equal(result.end, REPLAY_FINE);
+        most = bytes > most ? bytes : most;
+        image = bytes / (uint64_t)count;
+    }
+    assert_true(image > 4 * options.segment_bytes); /* else this tells nothing */
+    assert_true(most <= options.ring_bytes && most > options.ring_bytes / 2);
+    assert_true(count >= 2);
+    recorder_close(&recorder);
+    lab_end(&lab);
+    assert_int_equal(said, 0);
+}
+
 /* --- simulations ---------------------------------------------------------------------------------------- */
 
 static uint64_t record_sim(const char *name, const char *path, uint64_t seed)
@@ -669,6 +805,10 @@ int main(void)
         cmocka_unit_test(the_ring_forgets_the_oldest_and_the_rest_replays),
         cmocka_unit_test(an_image_is_the_core_and_steps_alike),
         cmocka_unit_test(a_full_disk_ends_the_recording_and_nothing_else),
+        cmocka_unit_test_teardown(a_flight_recorder_without_room_keeps_what_it_has_and_comes_back,
+                                  let_files_grow),
+        cmocka_unit_test_teardown(an_image_without_room_leaves_nothing, let_files_grow),
+        cmocka_unit_test(large_images_do_not_burst_the_ring),
         cmocka_unit_test(simulations_replay_to_their_digest),
         cmocka_unit_test(the_first_decision_that_another_policy_changes),
     };

@@ -407,6 +407,59 @@ static void what_has_no_room_is_told(void **state)
     ring_free(&ring);
 }
 
+/* A report that was accepted and has no room any more is most probably kept by the control plane. If that one
+ * is gone before it said so, its successor is told; if it does say so, nobody is. */
+static void what_was_accepted_is_told_to_a_successor(void **state)
+{
+    (void)state;
+    struct ring ring = {0};
+    struct freight freight;
+    for (uint64_t sequence = 1; sequence <= RING_MAX; sequence++)
+        put(&ring, sequence);
+    ring_load(&ring, NULL, &freight);
+    ring_accept(&ring, &freight);
+    put(&ring, RING_MAX + 1);
+    put(&ring, RING_MAX + 2);
+    assert_int_equal(ring.losses->count, 1);
+    assert_int_equal(ring.losses->list[0].state, LOSS_ACCEPTED);
+    ring_unaccept(&ring);
+    assert_int_equal(ring.losses->list[0].state, LOSS_WAITING);
+    assert_int_equal(ring.losses->list[0].from, 1);
+    assert_int_equal(ring.losses->list[0].to, 2);
+    ring_free(&ring);
+
+    for (uint64_t sequence = 1; sequence <= RING_MAX; sequence++)
+        put(&ring, sequence);
+    ring_load(&ring, NULL, &freight);
+    ring_accept(&ring, &freight);
+    put(&ring, RING_MAX + 1);
+    assert_int_equal(ring.losses->count, 1);
+    ring_load(&ring, NULL, &freight); /* left after it was known to be accepted */
+    ring_accept(&ring, &freight);
+    ring_stored(&ring, freight.departure, 7, freight.to);
+    assert_int_equal(ring.losses->count, 0);
+    ring_free(&ring);
+}
+
+/* One message without an answer says little of a fleet: only several in a row make everybody say hello. */
+static void one_lost_message_is_no_absence(void **state)
+{
+    (void)state;
+    struct fleet fleet = {.count = 1};
+    for (int i = 0; i < 10; i++) {
+        for (int lost = 1; lost < UNANSWERED_MAX; lost++)
+            fleet_heard(&fleet, 0, "it was lost");
+        fleet_heard(&fleet, 200, NULL);
+    }
+    assert_int_equal(fleet.absences, 0);
+    for (int lost = 0; lost < UNANSWERED_MAX + 5; lost++)
+        fleet_heard(&fleet, 0, "it was lost");
+    assert_int_equal(fleet.absences, 1);
+    assert_true(fleet.away_ns != 0);
+    fleet_heard(&fleet, 503, NULL);
+    assert_true(fleet.away_ns == 0);
+}
+
 /* An answer speaks of what was accepted when it was written: of a report that was under way then it knows
  * nothing, even if its number is lower. */
 static void an_overtaking_answer_forgets_nothing(void **state)
@@ -465,7 +518,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_fleet_grows_and_shrinks_in_proportion),
         cmocka_unit_test(what_has_no_room_is_told),
+        cmocka_unit_test(what_was_accepted_is_told_to_a_successor),
         cmocka_unit_test(an_overtaking_answer_forgets_nothing),
+        cmocka_unit_test(one_lost_message_is_no_absence),
         cmocka_unit_test(a_fleet_lives_and_is_healed),
         cmocka_unit_test(a_thousand_nodes_cost_little),
     };

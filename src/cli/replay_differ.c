@@ -129,8 +129,8 @@ static void compare_guards(struct text *why, const struct policy *x, const struc
     add_durations(why, "planner_wait", x->planner_wait_ns, y->planner_wait_ns);
 }
 
-/* What the two policies say differently about it: of its detector, and if that is the same, of the
- * guards; the other way round for what was stopped. */
+/* What the two policies say differently about it: of its detector, and of the guards, which may have decided
+ * as well. For what was stopped: of the guards, and if those are the same, of the detector. */
 static void explain(const struct difference *d, struct text *why)
 {
     bool stopped = (d->has_a && d->a.kind == EFFECT_BLOCKED) || (d->has_b && d->b.kind == EFFECT_BLOCKED);
@@ -142,10 +142,10 @@ static void explain(const struct difference *d, struct text *why)
         compare_detectors(why, a, b);
     else if (*d->detector_name)
         text_addf(why, "only %s has a detector %s", a ? "A" : "B", d->detector_name);
-    if (why->length == 0 && stopped && a && b)
-        compare_detectors(why, a, b);
-    if (why->length == 0)
+    if (!stopped)
         compare_guards(why, &d->a_policy, &d->b_policy);
+    else if (why->length == 0 && a && b)
+        compare_detectors(why, a, b);
 }
 
 static void print_side(const char *side, bool decides, const char *says)

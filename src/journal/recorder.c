@@ -17,20 +17,27 @@
 
 _Static_assert((int)TAIL_BUFFER_BYTES >= (int)JOURNAL_RECORD_MAX, "images are made in it");
 
+#define AGAIN_NS (60 * SECOND) /* a flight recorder that has ended tries to go on */
+
 struct sink {
     int fd; /* -1: it has ended, or never was */
     uint64_t bytes;
+    int code; /* negative errno that ended it */
 };
 
 struct recorder {
     struct recorder_options options;
     struct sink file, segment;
     struct segments segments;
-    uint64_t image_bytes; /* at the head of the present segment */
+    uint64_t image_bytes; /* at the head of the present segment, or of the one before while it has none */
     bool alive;           /* a life has begun and did not end in a crash: its core has an image */
+    bool down;            /* the flight recorder has ended, and it was said */
+    instant now;          /* of the newest event */
+    instant again_at;     /* while it is down: when to try again */
     struct tail *tail;    /* the buffer of a flight recorder; NULL: it has none */
-    uint8_t *buffer;      /* the tail's, or one of our own */
+    uint8_t *buffer;      /* the tail's, or our own */
     size_t filled, told;  /* bytes in it; of them, written to the file */
+    uint8_t own[TAIL_BUFFER_BYTES];
 };
 
 static void say(const struct recorder *recorder, const char *format, ...)
@@ -73,20 +80,16 @@ static int write_all(int fd, const uint8_t *bytes, size_t length)
 }
 
 /* The last whole record stays the last one, as far as it can be helped. */
-static bool put(struct recorder *recorder, struct sink *sink, const char *what, const uint8_t *bytes,
-                size_t length)
+static bool put(struct sink *sink, const uint8_t *bytes, size_t length)
 {
-    if (sink->fd < 0)
-        return false;
-    int code = write_all(sink->fd, bytes, length);
-    if (code == 0) {
+    sink->code = write_all(sink->fd, bytes, length);
+    if (sink->code == 0) {
         sink->bytes += length;
         return true;
     }
     int cut = ftruncate(sink->fd, (off_t)sink->bytes);
     (void)cut; /* else readers meet a torn end */
     end_sink(sink);
-    say(recorder, "%s has ended, the rest goes on: %s", what, strerror(-code));
     return false;
 }
 
@@ -99,16 +102,32 @@ static void flush_file(struct recorder *recorder)
     if (recorder->file.bytes + length > recorder->options.file_bytes) {
         end_sink(&recorder->file);
         say(recorder, "the recording has ended, since %s is as long as it may be", recorder->options.file);
+    } else if (!put(&recorder->file, recorder->buffer + recorder->told, length)) {
+        say(recorder, "the recording has ended, the rest goes on: %s", strerror(-recorder->file.code));
     }
-    put(recorder, &recorder->file, "the recording", recorder->buffer + recorder->told, length);
     recorder->told = recorder->filled;
+}
+
+/* What its segment had no room for stays in the file `tail`: whoever opens that next, we or our successor,
+ * writes it there. */
+static void end_ring(struct recorder *recorder, int code)
+{
+    end_sink(&recorder->segment);
+    segments_drop_tail(&recorder->tail);
+    recorder->buffer = recorder->own;
+    recorder->again_at = recorder->now + AGAIN_NS;
+    if (!recorder->down)
+        say(recorder, "the flight recorder is off for now, the rest goes on: %s: %s",
+            recorder->options.folder, strerror(-code));
+    recorder->down = true;
 }
 
 static void flush(struct recorder *recorder)
 {
     flush_file(recorder);
-    if (recorder->filled > 0)
-        put(recorder, &recorder->segment, "the flight recorder", recorder->buffer, recorder->filled);
+    if (recorder->filled > 0 && recorder->segment.fd >= 0 &&
+        !put(&recorder->segment, recorder->buffer, recorder->filled))
+        end_ring(recorder, recorder->segment.code);
     recorder->filled = recorder->told = 0;
     if (recorder->tail)
         tail_set(recorder->tail, recorder->segment.bytes, 0);
@@ -134,51 +153,86 @@ static void take(struct recorder *recorder, size_t length)
 
 /* --- the ring ------------------------------------------------------------------------------------------- */
 
+/* At which a segment is full. */
+static uint64_t limit_of(const struct recorder *recorder)
+{
+    uint64_t bytes = recorder->options.segment_bytes;
+    return bytes > 2 * recorder->image_bytes ? bytes : 2 * recorder->image_bytes;
+}
+
+/* Of the ring, if so much of it is wanted. */
+static uint64_t rest_of(const struct recorder *recorder, uint64_t bytes)
+{
+    return recorder->options.ring_bytes > bytes ? recorder->options.ring_bytes - bytes : 0;
+}
+
 static bool next_segment(struct recorder *recorder)
 {
     end_sink(&recorder->segment);
-    int fd =
-        segments_next(&recorder->segments, recorder->options.ring_bytes - recorder->options.segment_bytes);
+    int fd = segments_next(&recorder->segments, rest_of(recorder, limit_of(recorder)));
     recorder->segment = (struct sink){.fd = fd < 0 ? -1 : fd};
-    recorder->image_bytes = 0;
     if (fd < 0)
-        say(recorder, "there is no flight recorder: %s: %s", recorder->segments.folder, strerror(-fd));
+        end_ring(recorder, fd);
     else if (recorder->tail)
         tail_begin(recorder->tail, recorder->segments.newest);
     return fd >= 0;
 }
 
-static bool take_piece(void *context, const uint8_t *record, size_t length)
+/* The folder, its tail and an empty segment. The buffer is empty. */
+static bool open_ring(struct recorder *recorder)
 {
-    struct recorder *recorder = context;
-    return put(recorder, &recorder->segment, "the flight recorder", record, length);
+    int code = segments_open(&recorder->segments, recorder->options.folder);
+    if (code == 0)
+        code = segments_tail(&recorder->segments, &recorder->tail);
+    if (code < 0) {
+        end_ring(recorder, code);
+        return false;
+    }
+    recorder->buffer = recorder->tail ? recorder->tail->buffer : recorder->own;
+    return next_segment(recorder);
 }
 
-/* The buffer is empty: the image is made in it, and only then the tail is the new segment's. */
-static void rotate(struct recorder *recorder, const struct core *core)
+static bool take_piece(void *context, const uint8_t *record, size_t length)
+{
+    return put(&((struct recorder *)context)->segment, record, length);
+}
+
+/* At the head of an empty segment. The buffer is empty: the image is made in it, and only then the tail is
+ * the new segment's. */
+static bool put_image(struct recorder *recorder, const struct core *core)
 {
     const struct core_config config = core_made_with(core);
-    if (!next_segment(recorder))
-        return;
     size_t length = journal_put_life(recorder->buffer, &config, true);
-    if (take_piece(recorder, recorder->buffer, length))
-        picture_write(core, recorder->buffer, take_piece, recorder);
+    if (!take_piece(recorder, recorder->buffer, length) ||
+        !picture_write(core, recorder->buffer, take_piece, recorder)) {
+        segments_take_back(&recorder->segments);
+        end_ring(recorder, recorder->segment.code);
+        return false;
+    }
     recorder->image_bytes = recorder->segment.bytes;
+    segments_make_room(&recorder->segments,
+                       rest_of(recorder, limit_of(recorder) - recorder->image_bytes)); /* it may have grown */
     if (recorder->tail)
         tail_set(recorder->tail, recorder->segment.bytes, 0);
+    return true;
 }
 
 static bool is_full(const struct recorder *recorder)
 {
-    uint64_t limit = recorder->options.segment_bytes;
-    limit = limit > 2 * recorder->image_bytes ? limit : 2 * recorder->image_bytes;
-    return recorder->segment.fd >= 0 && recorder->segment.bytes + recorder->filled >= limit;
+    return recorder->segment.fd >= 0 && recorder->segment.bytes + recorder->filled >= limit_of(recorder);
+}
+
+static bool is_due(const struct recorder *recorder)
+{
+    return recorder->down && recorder->alive && recorder->now >= recorder->again_at;
 }
 
 bool recorder_wants_turn(const struct recorder *recorder)
 {
-    return recorder && recorder->filled > 0 &&
-           (recorder->file.fd >= 0 || !recorder->tail || is_full(recorder));
+    if (!recorder)
+        return false;
+    bool writes = recorder->file.fd >= 0 || !recorder->tail || is_full(recorder);
+    return is_due(recorder) || (recorder->filled > 0 && writes);
 }
 
 void recorder_turn(struct recorder *recorder, const struct core *core)
@@ -190,8 +244,12 @@ void recorder_turn(struct recorder *recorder, const struct core *core)
         flush(recorder);
     else
         flush_file(recorder);
-    if (full)
-        rotate(recorder, core);
+    if (full && recorder->segment.fd >= 0 && next_segment(recorder))
+        put_image(recorder, core);
+    if (is_due(recorder) && open_ring(recorder) && put_image(recorder, core)) {
+        recorder->down = false;
+        say(recorder, "the flight recorder goes on: %s", recorder->options.folder);
+    }
 }
 
 /* --- life ----------------------------------------------------------------------------------------------- */
@@ -247,24 +305,17 @@ struct recorder *recorder_open(const struct recorder_options *options, char *err
     o->segment_bytes = o->segment_bytes ? o->segment_bytes : RECORDER_SEGMENT_BYTES;
     CHECK(o->segment_bytes <= o->ring_bytes);
     o->file = o->file ? strdup(o->file) : NULL;
+    o->folder = o->folder ? strdup(o->folder) : NULL;
+    CHECK((o->file || !options->file) && (o->folder || !options->folder));
+    recorder->buffer = recorder->own;
     if (o->file && !open_file(recorder, error, error_size)) {
         int code = errno;
         recorder_close(&recorder);
         errno = code;
         return NULL;
     }
-    if (o->folder) {
-        int code = segments_open(&recorder->segments, o->folder);
-        if (code < 0)
-            say(recorder, "there is no flight recorder: %s: %s", o->folder, strerror(-code));
-        else
-            recorder->tail = segments_tail(&recorder->segments);
-        if (code == 0)
-            next_segment(recorder);
-    }
-    recorder->buffer = recorder->tail ? recorder->tail->buffer : malloc(TAIL_BUFFER_BYTES);
-    CHECK(recorder->buffer);
-    o->folder = NULL; /* the caller's; the segments keep a copy */
+    if (o->folder)
+        open_ring(recorder);
     return recorder;
 }
 
@@ -273,14 +324,12 @@ void recorder_close(struct recorder **owner)
     struct recorder *recorder = *owner;
     if (!recorder)
         return;
-    if (recorder->buffer)
-        flush(recorder);
+    flush(recorder);
     end_sink(&recorder->file);
     end_sink(&recorder->segment);
-    if (!recorder->tail)
-        free(recorder->buffer);
     segments_drop_tail(&recorder->tail);
-    free((char *)(uintptr_t)recorder->options.file); /* our copy */
+    free((char *)(uintptr_t)recorder->options.file); /* our copies */
+    free((char *)(uintptr_t)recorder->options.folder);
     free(recorder);
     *owner = NULL;
 }
@@ -291,15 +340,17 @@ void recorder_life(struct recorder *recorder, const struct core *core)
 {
     uint8_t *out = room(recorder);
     const struct core_config config = core_made_with(core);
-    if (!out)
-        return;
-    take(recorder, journal_put_life(out, &config, false));
-    recorder->alive = true;
+    if (recorder)
+        recorder->alive = true;
+    if (out)
+        take(recorder, journal_put_life(out, &config, false));
 }
 
 void recorder_event(struct recorder *recorder, const struct core *core, const struct event *event,
                     uint64_t ticket)
 {
+    if (recorder)
+        recorder->now = event->at;
     uint8_t *out = room(recorder);
     if (out)
         take(recorder, journal_put_event(out, event, ticket, core_digest(core)));
@@ -329,10 +380,10 @@ void recorder_effect(struct recorder *recorder, instant at, const struct command
 void recorder_crash(struct recorder *recorder, instant at)
 {
     uint8_t *out = room(recorder);
-    if (!out)
-        return;
-    take(recorder, journal_put_mark(out, JOURNAL_CRASH, at));
-    recorder->alive = false;
+    if (recorder)
+        recorder->alive = false;
+    if (out)
+        take(recorder, journal_put_mark(out, JOURNAL_CRASH, at));
 }
 
 void recorder_restored(struct recorder *recorder, instant at)

@@ -7,7 +7,8 @@
  * recorder up to the newest record, but not the end of the machine.
  *
  * Nothing that happens to it hurts its owner: a write that fails, a full disk, a file at its bound end the
- * recording, and one sentence says so. */
+ * recording, and one sentence says so. The flight recorder tries again every minute of the events' time, with
+ * a new segment, and says when it goes on; what it had when the trouble began is kept. */
 #ifndef JOURNAL_RECORDER_H
 #define JOURNAL_RECORDER_H
 
@@ -26,7 +27,8 @@ struct recorder_options {
     const char *folder; /* NULL: no flight recorder; made if need be, one level deep */
     bool anew;
     uint64_t file_bytes, ring_bytes, segment_bytes; /* 0: as above. A segment whose image is larger than half
-                                                       of it ends when as much has followed the image */
+                                                       of it ends when as much has followed the image; only
+                                                       one that alone is larger than the ring exceeds it */
     void (*say)(void *context, const char *sentence); /* NULL: nobody wants to know */
     void *context;
 };

@@ -74,8 +74,7 @@ static uint64_t bytes_of(const struct segments *segments, const struct dirent *e
     return there && stat_of.st_size > 0 ? (uint64_t)stat_of.st_size : 0;
 }
 
-/* The newest is always kept: it may be what somebody looks for. */
-static void make_room(const struct segments *segments, uint64_t bytes)
+void segments_make_room(const struct segments *segments, uint64_t bytes)
 {
     struct dirent **entries;
     char path[SEGMENT_PATH_MAX];
@@ -83,6 +82,7 @@ static void make_room(const struct segments *segments, uint64_t bytes)
     uint64_t sum = 0;
     for (int i = 0; i < count; i++)
         sum += bytes_of(segments, entries[i]);
+    /* The newest is always kept: it may be what somebody looks for. */
     for (int i = 0; i + 1 < count && (sum > bytes || count - i >= RECORDER_SEGMENTS_MAX); i++) {
         sum -= bytes_of(segments, entries[i]);
         if (path_of(path, sizeof path, segments->folder, entries[i]->d_name))
@@ -95,12 +95,20 @@ static void make_room(const struct segments *segments, uint64_t bytes)
 int segments_next(struct segments *segments, uint64_t bytes)
 {
     char path[SEGMENT_PATH_MAX], name[32];
-    make_room(segments, bytes);
+    segments_make_room(segments, bytes);
     snprintf(name, sizeof name, "%012" PRIu64 ".journal", ++segments->newest);
     if (!path_of(path, sizeof path, segments->folder, name))
         return -ENAMETOOLONG;
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
     return fd < 0 ? -errno : fd;
+}
+
+void segments_take_back(struct segments *segments)
+{
+    char path[SEGMENT_PATH_MAX], name[32];
+    snprintf(name, sizeof name, "%012" PRIu64 ".journal", segments->newest);
+    if (path_of(path, sizeof path, segments->folder, name) && unlink(path) == 0)
+        segments->newest--;
 }
 
 /* --- the tail ------------------------------------------------------------------------------------------- */
@@ -130,36 +138,41 @@ static size_t filled_of(const struct tail *tail)
     return tail->state & ((1u << TAIL_FILLED_BITS) - 1);
 }
 
-/* What the writer before us had no time for. */
-static void settle(const struct segments *segments)
+/* What the writer before us had no time or no room for. */
+static int settle(const struct segments *segments)
 {
     char path[SEGMENT_PATH_MAX], name[32];
     struct tail *tail = copy_tail(segments->folder);
+    int code = 0;
     if (!tail)
-        return;
+        return 0;
     uint64_t offset = tail->state >> TAIL_FILLED_BITS;
     snprintf(name, sizeof name, "%012" PRIu64 ".journal", tail->segment);
-    int fd = filled_of(tail) > 0 && path_of(path, sizeof path, segments->folder, name)
-                 ? open(path, O_WRONLY | O_CLOEXEC)
-                 : -1;
-    if (fd >= 0 && ftruncate(fd, (off_t)offset) == 0) {
-        ssize_t wrote = pwrite(fd, tail->buffer, filled_of(tail), (off_t)offset);
-        (void)wrote; /* on a full disk its end is torn */
-    }
-    if (fd >= 0)
+    bool empty = filled_of(tail) == 0 || !path_of(path, sizeof path, segments->folder, name);
+    int fd = empty ? -1 : open(path, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        ssize_t wrote =
+            ftruncate(fd, (off_t)offset) == 0 ? pwrite(fd, tail->buffer, filled_of(tail), (off_t)offset) : -1;
+        if (wrote < (ssize_t)filled_of(tail))
+            code = wrote < 0 ? -errno : -ENOSPC;
         close(fd);
+    } else if (!empty && errno != ENOENT) {
+        code = -errno;
+    }
     free(tail);
+    return code;
 }
 
-struct tail *segments_tail(const struct segments *segments)
+int segments_tail(const struct segments *segments, struct tail **tail)
 {
     char path[SEGMENT_PATH_MAX];
+    *tail = NULL;
     if (!path_of(path, sizeof path, segments->folder, "tail"))
-        return NULL;
-    settle(segments);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+        return 0;
+    int code = settle(segments);
+    int fd = code < 0 ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0)
-        return NULL;
+        return code;
     /* Really there, so that a full disk cannot take the pages away later. */
     struct tail *blank = calloc(1, sizeof *blank);
     CHECK(blank);
@@ -169,7 +182,8 @@ struct tail *segments_tail(const struct segments *segments)
     void *at =
         there ? mmap(NULL, sizeof(struct tail), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
     close(fd);
-    return at == MAP_FAILED ? NULL : at;
+    *tail = at == MAP_FAILED ? NULL : at;
+    return 0;
 }
 
 void segments_drop_tail(struct tail **tail)

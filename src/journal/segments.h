@@ -28,9 +28,10 @@ struct segments {
 /* Makes the folder if need be, and looks what is in it. 0 or a negative errno. */
 int segments_open(struct segments *segments, const char *folder);
 
-/* The tail, mapped, after what it still had was written to its segment. NULL if there can be none: then the
- * writer has to write at every turn. */
-struct tail *segments_tail(const struct segments *segments);
+/* The tail, mapped, after what it still had was written to its segment. 0, with NULL if there can be none:
+ * then the writer has to write at every turn. Or a negative errno if its segment has no room for that now:
+ * then it stays as it is. */
+int segments_tail(const struct segments *segments, struct tail **tail);
 void segments_drop_tail(struct tail **tail);
 
 /* From now on it belongs to this segment, and is empty. */
@@ -41,9 +42,13 @@ static inline void tail_set(struct tail *tail, uint64_t offset, size_t filled)
     __atomic_store_n(&tail->state, offset << TAIL_FILLED_BITS | filled, __ATOMIC_RELEASE);
 }
 
-/* Begins the next one, after deleting the oldest as long as all that are left have more than `bytes`, or are
- * as many as there may be. A descriptor, or a negative errno. */
+/* Deletes the oldest, but never the newest, as long as all that are left have more than `bytes`, or are as
+ * many as there may be. */
+void segments_make_room(const struct segments *segments, uint64_t bytes);
+
+/* Begins the next one, after making room. A descriptor, or a negative errno. */
 int segments_next(struct segments *segments, uint64_t bytes);
+void segments_take_back(struct segments *segments); /* the newest, of which nobody could make use */
 
 /* The bytes of a journal, with its tail if it is a segment that has one. 0 or a negative errno; the bytes
  * live until segments_unload(). */

@@ -1,3 +1,4 @@
+/* clang-format off */
 /* An orthogonal array: rows of levels, one column per factor, in which every pair of levels of every two
  * factors stands equally often. So a few rows meet every pair: nine of them, instead of 81, for four factors
  * with three levels each.
@@ -7,10 +8,12 @@
  *       0  1   1    1        Arrays are constructed, not looked up: the rows are all vectors of length m over
  *       0  2   2    2        the field with q elements, the columns the points of the projective geometry
  *       1  0   1    2        PG(m-1, q), a cell is the scalar product of the two. Two different points are
- *       1  1   2    0        linearly independent, so each of the q*q pairs stands in q^(m-2) rows. With m =
- * 2 1  2   0    1        that is Bose's array of q+1 columns; in general it is that of Rao and Hamming, 2  0
- * 2    1        of (q^m - 1) / (q - 1) columns. Source: Hedayat, Sloane, Stufken, "Orthogonal 2  1   0    2
- * Arrays", Springer 1999, chapter 3: Bose and Bush, Rao-Hamming. 2  2   1    0 */
+ *       1  1   2    0        linearly independent, so each of the q*q pairs stands in q^(m-2) rows.
+ *       1  2   0    1
+ *       2  0   2    1        With m = 2 that is Bose's array of q+1 columns; in general it is that of Rao and
+ *       2  1   0    2        Hamming, of (q^m - 1) / (q - 1) columns. Source: Hedayat, Sloane, Stufken,
+ *       2  2   1    0        "Orthogonal Arrays", Springer 1999, chapter 3: Bose and Bush, Rao-Hamming. */
+/* clang-format on */
 #ifndef OATS_ARRAY_H
 #define OATS_ARRAY_H
 

@@ -17,26 +17,33 @@ struct record *ring_at(struct ring *ring, uint32_t place)
     return &ring->records[(ring->first + place) % ring->room];
 }
 
+/* One that was accepted has most probably come to rest: that is told only if its control plane is gone. */
 static void lose(struct ring *ring, const struct record *record, bool damaged)
 {
+    enum loss_state state = record->state == RECORD_ACCEPTED ? LOSS_ACCEPTED : LOSS_WAITING;
     if (!ring->losses)
         ring->losses = calloc(1, sizeof *ring->losses);
     struct losses *losses = ring->losses;
     if (!losses)
         return;
+    if (state == LOSS_ACCEPTED && losses->known < record->known)
+        losses->known = record->known;
     struct loss *last = losses->count > 0 ? &losses->list[losses->count - 1] : NULL;
-    bool goes_on = last && last->boot == record->boot && last->state == LOSS_WAITING &&
-                   last->damaged == damaged && last->to + 1 == record->sequence;
+    bool goes_on = last && last->boot == record->boot && last->state == state && last->damaged == damaged &&
+                   last->to + 1 == record->sequence;
     if (goes_on ||
         (losses->count == LOSSES_MAX && last->boot == record->boot && last->to < record->sequence)) {
         last->to = record->sequence;
-        last->state = LOSS_WAITING;
+        last->state = (uint8_t)(goes_on ? state : LOSS_WAITING);
         return;
     }
     if (losses->count == LOSSES_MAX)
         memmove(&losses->list[0], &losses->list[1], --losses->count * sizeof losses->list[0]);
-    losses->list[losses->count++] = (struct loss){
-        .boot = record->boot, .from = record->sequence, .to = record->sequence, .damaged = damaged};
+    losses->list[losses->count++] = (struct loss){.boot = record->boot,
+                                                  .from = record->sequence,
+                                                  .to = record->sequence,
+                                                  .state = (uint8_t)state,
+                                                  .damaged = damaged};
 }
 
 static const struct loss *loss_waiting(const struct losses *losses)
@@ -89,9 +96,7 @@ struct record *ring_put(struct ring *ring)
 {
     if (ring->count == ring->room && !grow(ring)) {
         CHECK(ring->room > 0);
-        const struct record *first = ring_at(ring, 0);
-        if (first->state != RECORD_ACCEPTED) /* that one has most probably come to rest */
-            lose(ring, first, false);
+        lose(ring, ring_at(ring, 0), false);
         drop_first(ring);
     }
     ring->count++;

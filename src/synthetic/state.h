@@ -34,7 +34,8 @@ enum {
     JOURNAL_MAX = 256,      /* command ids remembered by one node */
     QUEUE_MAX = 8,          /* commands waiting on one node; more will be offered again */
     LOSSES_MAX = 16,
-    STRIKES_MAX = 16 /* faults known to one node, told-of ends included */
+    STRIKES_MAX = 16,  /* faults known to one node, told-of ends included */
+    UNANSWERED_MAX = 3 /* messages in a row: then nobody is there. One alone may just have been lost */
 };
 
 #define ANSWER_LIMIT_NS (3 * SECOND)  /* reports are answered at once; a slow answer is none */
@@ -73,7 +74,7 @@ struct loss {
 struct losses { /* the oldest first. At the bound the newest one says too much rather than too little */
     struct loss list[LOSSES_MAX];
     uint32_t count;
-    uint32_t known; /* the newest departure when losses were last accepted */
+    uint32_t known; /* the newest departure when losses, or the reports in them, were last accepted */
 };
 
 struct ring { /* the oldest first; its room grows with need */
@@ -226,10 +227,11 @@ struct fleet {
     struct node *nodes;
     uint32_t count;
     uint64_t seed;
-    int64_t began_ns;  /* monotonic: the world's instant 0 */
-    int64_t probed_ns; /* the last hello while nobody answered */
-    int64_t away_ns;   /* since when nobody answers; 0: somebody does */
-    uint64_t absences; /* how often nobody answered */
+    int64_t began_ns;    /* monotonic: the world's instant 0 */
+    int64_t probed_ns;   /* the last hello while nobody answered */
+    int64_t away_ns;     /* since when nobody answers; 0: somebody does */
+    uint64_t absences;   /* how often nobody answered */
+    uint32_t unanswered; /* messages in a row */
     uint32_t welcomed, backlogs, in_flight;
     struct errand *errands;
     struct text text; /* the body of the message that is being written */

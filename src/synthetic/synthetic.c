@@ -53,7 +53,11 @@ void fleet_complain(struct fleet *fleet, enum trouble trouble, const struct node
 void fleet_heard(struct fleet *fleet, int status, const char *error)
 {
     int64_t now_ns = monotonic_ns();
-    if (status == 0 && fleet->away_ns == 0) {
+    if (status != 0)
+        fleet->unanswered = 0;
+    else if (fleet->unanswered < UNANSWERED_MAX)
+        fleet->unanswered++;
+    if (fleet->unanswered == UNANSWERED_MAX && fleet->away_ns == 0) {
         fleet->away_ns = fleet->probed_ns = now_ns;
         fleet->absences++;
         fprintf(stderr, "synthetic nodes: the control plane does not answer: %s; reports are kept\n",
