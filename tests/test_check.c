@@ -84,6 +84,12 @@ static void record(struct forge *f, uint32_t node, enum incident_state state)
     effect(f, EFFECT_RECORD, node)->of.incident = f->incident[node];
 }
 
+static void escalate(struct forge *f, uint32_t node)
+{
+    record(f, node, INCIDENT_ESCALATED);
+    effect(f, EFFECT_NOTIFY, node)->of.incident = f->incident[node];
+}
+
 static void open_incident(struct forge *f, uint32_t node)
 {
     struct incident *i = &f->incident[node];
@@ -157,6 +163,7 @@ static void blocked(struct forge *f, uint32_t node, enum block_reason reason, ui
     i->blocked_last_at = f->now;
     i->blocked_count = count;
     effect(f, EFFECT_BLOCKED, node)->of.incident = *i;
+    effect(f, EFFECT_NOTIFY, node)->of.incident = *i;
     deadline(f);
 }
 
@@ -370,20 +377,28 @@ static void too_soon_after_the_last(struct forge *f)
     heal(f, 0);
 }
 
-static void act_with_the_breaker_open(struct forge *f)
+/* Under a policy that takes the first illness for too many. */
+static void open_breaker(struct forge *f)
 {
-    open_incident(f, 0);
+    f->policy.guards.breaker_at_least = 1;
+    f->policy.guards.breaker_unhealthy_ratio = 0;
+    adopt_policy(f);
     f->control.breaker_open = 1;
     effect(f, EFFECT_CONTROL, NO_INDEX)->of.control = f->control;
     deadline(f);
+}
+
+static void act_with_the_breaker_open(struct forge *f)
+{
+    open_incident(f, 0);
+    open_breaker(f);
     act(f, 0);
 }
 
 static void the_breaker_closes_by_itself(struct forge *f)
 {
-    f->control.breaker_open = 1;
-    effect(f, EFFECT_CONTROL, NO_INDEX)->of.control = f->control;
-    deadline(f);
+    open_incident(f, 0);
+    open_breaker(f);
     f->control.breaker_open = 0;
     effect(f, EFFECT_CONTROL, NO_INDEX)->of.control = f->control;
     deadline(f);
@@ -538,6 +553,87 @@ static void an_act_that_is_stopped(struct forge *f)
     act(f, 0);
 }
 
+/* --- too timid ------------------------------------------------------------------------------------------ */
+
+static void stopped_by_a_pause_that_nobody_ordered(struct forge *f)
+{
+    say(f, NO_INDEX, (struct operator_order){.word = OPERATOR_PAUSE});
+    say(f, NO_INDEX, (struct operator_order){.word = OPERATOR_RESUME});
+    open_incident(f, 0);
+    blocked(f, 0, BLOCK_PAUSED, 1);
+}
+
+static void stopped_by_attempts_of_long_ago(struct forge *f)
+{
+    f->policy.guards.attempts_max = 1;
+    f->policy.guards.attempts_within_ns = 20 * SECOND;
+    adopt_policy(f);
+    heal(f, 0);
+    reports(f, 20);
+    open_incident(f, 0);
+    blocked(f, 0, BLOCK_ATTEMPTS, 1);
+}
+
+static void stopped_by_a_rate_without_a_limit(struct forge *f)
+{
+    heal(f, 0);
+    open_incident(f, 0);
+    blocked(f, 0, BLOCK_RATE_TARGET, 1);
+}
+
+static void stopped_by_maintenance_that_is_over(struct forge *f)
+{
+    say(f, 0, (struct operator_order){.word = OPERATOR_MAINTAIN, .maintain_ns = 5 * SECOND});
+    reports(f, 6);
+    open_incident(f, 0);
+    blocked(f, 0, BLOCK_MAINTENANCE, 1);
+}
+
+static void stopped_by_flapping_of_a_calm_node(struct forge *f)
+{
+    f->policy.guards.flapping_changes = 8;
+    f->policy.guards.flapping_within_ns = MINUTE;
+    adopt_policy(f);
+    reports(f, 40);
+    open_incident(f, 0);
+    blocked(f, 0, BLOCK_FLAPPING, 1);
+}
+
+static void stopped_for_want_of_a_witness_that_nobody_wants(struct forge *f)
+{
+    reports(f, 1);
+    open_incident(f, 0);
+    blocked(f, 0, BLOCK_UNCORROBORATED, 1);
+}
+
+static void people_are_never_told(struct forge *f)
+{
+    open_incident(f, 0);
+    record(f, 0, INCIDENT_ESCALATED);
+    deadline(f);
+}
+
+static void well_for_ever(struct forge *f)
+{
+    open_incident(f, 0);
+    reports(f, 1);
+    blocked(f, 0, BLOCK_CLEARING, 1);
+    reports(f, 40);
+    f->incident[0].blocked_count = 40;
+    f->incident[0].blocked_last_at = f->now;
+    effect(f, EFFECT_BLOCKED, 0)->of.incident = f->incident[0];
+    report(f, 0, 0);
+}
+
+static void the_breaker_opens_for_one_of_twelve(struct forge *f)
+{
+    reports(f, 40);
+    open_incident(f, 0);
+    f->control.breaker_open = 1;
+    effect(f, EFFECT_CONTROL, NO_INDEX)->of.control = f->control;
+    deadline(f);
+}
+
 /* --- liveness ------------------------------------------------------------------------------------------- */
 
 static void rest(struct forge *f)
@@ -551,6 +647,7 @@ static void rest(struct forge *f)
 static void an_incident_stays_open(struct forge *f)
 {
     open_incident(f, 0);
+    reports(f, 40);
     rest(f);
 }
 
@@ -558,8 +655,9 @@ static void a_command_without_an_outcome(struct forge *f)
 {
     open_incident(f, 0);
     act(f, 0);
-    record(f, 0, INCIDENT_ESCALATED);
+    escalate(f, 0);
     deadline(f);
+    reports(f, 40);
     rest(f);
 }
 
@@ -585,8 +683,9 @@ static void a_row_that_is_never_committed(struct forge *f)
 {
     f->careless = true;
     open_incident(f, 0);
-    record(f, 0, INCIDENT_ESCALATED);
+    escalate(f, 0);
     deadline(f);
+    reports(f, 40);
     rest(f);
 }
 
@@ -637,6 +736,15 @@ static const struct {
     STORY(L1, an_incident_stays_open),
     STORY(L2, a_command_without_an_outcome),
     STORY(L3, a_spool_that_is_not_empty),
+    STORY(S12, stopped_by_a_pause_that_nobody_ordered),
+    STORY(S12, stopped_by_attempts_of_long_ago),
+    STORY(S12, stopped_by_a_rate_without_a_limit),
+    STORY(S12, stopped_by_maintenance_that_is_over),
+    STORY(S12, stopped_by_flapping_of_a_calm_node),
+    STORY(S12, stopped_for_want_of_a_witness_that_nobody_wants),
+    STORY(L1, people_are_never_told),
+    STORY(L1, well_for_ever),
+    STORY(L6, the_breaker_opens_for_one_of_twelve),
     STORY(L4, a_control_plane_that_stays_away),
     STORY(L5, a_spike_that_nobody_sees),
     STORY(L6, a_row_that_is_never_committed),
@@ -650,6 +758,8 @@ static void test_what_is_right_breaks_nothing(void **state)
     begin(&f);
     heal(&f, 0);
     open_incident(&f, 0);
+    f.policy.mode = MODE_APPROVE;
+    adopt_policy(&f);
     say(&f, NO_INDEX, (struct operator_order){.word = OPERATOR_APPROVE, .incident = f.incident[0].id});
     blocked(&f, 0, BLOCK_APPROVAL, 1);
     blocked(&f, 0, BLOCK_APPROVAL, 9);

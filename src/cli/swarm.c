@@ -18,6 +18,7 @@ enum {
     SEEDS_MAX = 1000000,   /* of one call */
     FAILURES_KEPT = 1000,  /* in the table and in JSON; more are counted */
     FAILURES_PRINTED = 20, /* with their trace, as they come */
+    IDLE_SEEDS = 1000      /* in so many seeds something must have been done */
 };
 
 static const duration progress_every_ns = 200 * MILLISECOND;
@@ -211,6 +212,15 @@ static void print_failures(const struct campaign *campaign)
     printf("\n  %s sim --swarm 1 --seeds S..S --trace   shows every step of seed S\n", program_name());
 }
 
+/* So many runs, and nothing was ever done in any: whatever the checkers say, that is no core. */
+static bool is_idle(const struct campaign *campaign)
+{
+    bool idle = campaign->count >= IDLE_SEEDS;
+    for (uint32_t r = 0; r < REMEDY_COUNT; r++)
+        idle = idle && !(remedy_infos[r].disruptive && campaign->seen.times[SEEN_REMEDY][r] > 0);
+    return idle;
+}
+
 static void print_all(const struct campaign *campaign)
 {
     printf("\n");
@@ -222,6 +232,8 @@ static void print_all(const struct campaign *campaign)
     printf("  %-12s %" PRIu64 " reports in %.1f h of virtual time\n", "runs", campaign->reports,
            campaign->virtual_s / 3600);
     printf("  %-12s %016" PRIx64 "\n", "digest", digest_of(campaign));
+    if (is_idle(campaign))
+        printf("  %-12s none of the disruptive remedies was ever tried\n", "idle");
     fflush(stdout);
     fprintf(stderr, "  %-12s %.1f s with %u job%s: %.1f seeds a second\n", "took", campaign->took_s,
             campaign->jobs, campaign->jobs == 1 ? "" : "s", (double)campaign->count / campaign->took_s);
@@ -336,6 +348,7 @@ static int run_all(struct campaign *campaign)
     return campaign->crashes > 0    ? EXIT_CRASH
            : campaign->unsafe > 0   ? EXIT_SAFETY
            : campaign->lifeless > 0 ? EXIT_LIVENESS
+           : is_idle(campaign)      ? EXIT_NOT_SO
                                     : EXIT_DONE;
 }
 

@@ -9,6 +9,7 @@
  * But a run of samples in which it stays unknown for longer than one may be missing is broken, and begins
  * anew. */
 #include "core/state.h"
+#include "core/mutant.h"
 
 static enum truth compare(const struct condition *c, double x)
 {
@@ -121,7 +122,7 @@ static void detect_firing(struct core *core, uint32_t number, uint32_t slot, con
         cold->since[slot] = at;
     }
     cold->known_at[slot] = at;
-    if (detect_lasted(node, cold->since[slot], at, d->healthy_for_ns)) {
+    if (detect_lasted(node, cold->since[slot], at, MUTANT(never_healthy_enough, 20, 1) * d->healthy_for_ns)) {
         node->clearing &= ~bit;
         node->firing &= ~bit;
     }

@@ -25,7 +25,7 @@ static bool is_in_grace(const struct core *core, const struct node *node)
 static bool is_corroborated(const struct core *core, const struct incident *incident)
 {
     const struct detector *d = detector_of(core, incident);
-    if (!d->confirm || detector_witnesses(d) >= 2) {
+    if (!d->confirm || MUTANT(never_corroborated, false, detector_witnesses(d) >= 2)) {
         return true;
     }
     uint32_t witnesses = 0;
@@ -35,7 +35,7 @@ static bool is_corroborated(const struct core *core, const struct incident *inci
             witnesses |= detector_witness_mask(&core->policy.detectors[slot]);
         }
     }
-    return __builtin_popcount(witnesses) >= 2;
+    return MUTANT(never_corroborated, false, __builtin_popcount(witnesses) >= 2);
 }
 
 /* --- rates ---------------------------------------------------------------------------------------------- */
@@ -125,7 +125,7 @@ static enum block_reason check_switches(const struct core *core, const struct in
     if (MUTANT(dry_run_ignored, false, core->policy.mode == MODE_DRY_RUN)) {
         return BLOCK_DRY_RUN;
     }
-    if (MUTANT(pause_ignored, false, core->control.paused)) {
+    if (MUTANT(pause_ignored, false, MUTANT(never_acts, true, core->control.paused))) {
         return BLOCK_PAUSED;
     }
     if (MUTANT(breaker_ignored, false, core->control.breaker_open)) {
@@ -143,7 +143,8 @@ static enum block_reason check_counters(const struct core *core, const struct in
     if (target->flapping) {
         return BLOCK_FLAPPING;
     }
-    if (target_attempts(core, incident->node, guards->attempts_within_ns) >=
+    if (target_attempts(core, incident->node,
+                        MUTANT(attempts_never_lapse, 100 * HOUR, guards->attempts_within_ns)) >=
         MUTANT(attempts_off_by_one, guards->attempts_max + 1, guards->attempts_max)) {
         return BLOCK_ATTEMPTS;
     }
@@ -232,9 +233,11 @@ void guard_check_breaker(struct core *core, struct effects *out)
         control->forgiven = unhealthy;
         effects_add_control(core, out);
     }
-    if (control->breaker_open || core->fleet == 0 || unhealthy < guards->breaker_at_least ||
+    if (control->breaker_open || core->fleet == 0 ||
+        unhealthy < MUTANT(breaker_at_a_tenth, guards->breaker_at_least / 10, guards->breaker_at_least) ||
         unhealthy <= control->forgiven ||
-        (double)unhealthy <= guards->breaker_unhealthy_ratio * core->fleet) {
+        (double)unhealthy <=
+            MUTANT(breaker_at_a_tenth, 0.1, 1) * guards->breaker_unhealthy_ratio * core->fleet) {
         return;
     }
     control->breaker_open = MUTANT(breaker_never_opens, 0, 1);

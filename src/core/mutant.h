@@ -39,7 +39,17 @@
     X(answer_by_forgotten, "waits for an answer for ever")                                                   \
     X(verify_by_forgotten, "waits for a verdict for ever")                                                   \
     X(blocks_not_counted, "a stopped action has count 0")                                                    \
-    X(acts_before_commit, "the gate lets out what is not durable")
+    X(acts_before_commit, "the gate lets out what is not durable")                                           \
+    X(never_acts, "takes itself for paused, for ever")                                                       \
+    X(restart_forgets_resume, "a start pauses, although a person has resumed")                               \
+    X(flapping_never_clears, "who flapped once is left alone for good")                                      \
+    X(flapping_after_one_command, "one action, and the node counts as flapping")                             \
+    X(attempts_never_lapse, "attempts of the last 100 h count")                                              \
+    X(breaker_at_a_tenth, "opens at a tenth of its threshold")                                               \
+    X(never_corroborated, "two witnesses are not enough")                                                    \
+    X(people_never_told, "hands over to people, and tells nobody")                                           \
+    X(never_healthy_enough, "must look well for twenty times as long")                                       \
+    X(maintenance_never_ends, "a person's word of maintenance outlives its time")
 
 #ifdef HOMEOSTAT_MUTANT
 #define X(name, ...) MUTANT_##name,

@@ -1,5 +1,6 @@
 /* Orders from outside: how a command ended, what a person says, what a planner proposes. */
 #include "core/state.h"
+#include "core/mutant.h"
 
 void orders_command_end(struct core *core, const struct event *event, struct effects *out)
 {
@@ -89,7 +90,8 @@ static void step_maintain(struct core *core, uint32_t number, duration length_ns
         return;
     }
     struct target *target = &cold_of(core, number)->target;
-    target->maintained_until = length_ns > 0 ? core->now + length_ns : INSTANT_NONE;
+    duration kept_ns = MUTANT(maintenance_never_ends, MAINTAIN_MAX_NS, length_ns);
+    target->maintained_until = length_ns > 0 ? core->now + kept_ns : INSTANT_NONE;
     effects_add_target(core, out, number);
     node_refresh_maintenance(core, number, out);
     node_walk_later(core, number);

@@ -148,7 +148,9 @@ void plan_close(struct core *core, uint32_t slot, enum incident_state state, enu
     guard_note(core, slot, BLOCK_NONE, out);
     effects_add_incident(core, out, EFFECT_RECORD, incident);
     if (state == INCIDENT_ESCALATED) {
-        effects_add_incident(core, out, EFFECT_NOTIFY, incident);
+        if (MUTANT(people_never_told, false, true)) {
+            effects_add_incident(core, out, EFFECT_NOTIFY, incident);
+        }
         /* Of a node that has left nothing may ever be heard again. */
         heap_set(heap_of(core), heap_item_of_slot(core, slot),
                  why == WHY_UNWATCHED ? core->now + core->policy.guards.recurrence_ns : INSTANT_NEVER);

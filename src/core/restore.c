@@ -154,7 +154,8 @@ void restore_step(struct core *core, const struct event *event, struct effects *
     switch ((enum restore_kind)restore->kind) {
     case RESTORE_CONTROL:
         core->control = restore->what.control;
-        core->control.paused = MUTANT(restart_forgets_pause, 0, core->control.paused);
+        core->control.paused =
+            MUTANT(restart_forgets_pause, 0, MUTANT(restart_forgets_resume, 1, core->control.paused));
         core->away_until = MUTANT(start_forgotten, INSTANT_NONE, core->now);
         return;
     case RESTORE_NODE:

@@ -70,7 +70,10 @@ static bool flaps(const struct core *core, const struct target *target)
     if (guards->flapping_changes == 0) {
         return false;
     }
-    return target->flapping ? 2 * count >= guards->flapping_changes : count >= guards->flapping_changes;
+    if (target->flapping) {
+        return MUTANT(flapping_never_clears, true, 2 * count >= guards->flapping_changes);
+    }
+    return MUTANT(flapping_after_one_command, target->streak > 0, count >= guards->flapping_changes);
 }
 
 /* Its health is the question whether it is ill by itself: what a sick callee explains is not its own turning

@@ -160,7 +160,8 @@ void verify_report(struct core *core, uint32_t slot, const struct sample_pair *p
         s->healthy_samples = 0;
     }
     s->healthy_samples++;
-    bool lasted = detect_lasted(node, incident->healthy_since, at, d->healthy_for_ns);
+    bool lasted = detect_lasted(node, incident->healthy_since, at,
+                                MUTANT(never_healthy_enough, 20, 1) * d->healthy_for_ns);
     if (lasted && s->healthy_samples >= VERIFY_SAMPLES_MIN) {
         verdict_well(core, slot, out);
     }

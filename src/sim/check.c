@@ -88,7 +88,7 @@ struct checker *checker_new(uint32_t nodes)
     checker->commands.row_size = checker->durable_commands.row_size = sizeof(struct command_book);
     checker->control = (struct control_book){.next_incident = 1, .next_command = 1};
     checker->durable_control = checker->control;
-    checker->away_until = checker->crashed_at = INSTANT_NONE;
+    checker->away_until = checker->policy_at = checker->crashed_at = INSTANT_NONE;
     policy_init(&checker->policy);
     for (uint32_t n = 0; n < nodes; n++) {
         struct node_book *book = &books[n];
@@ -97,6 +97,7 @@ struct checker *checker_new(uint32_t nodes)
         book->sampled_at = book->heard_at = book->arrived_at = INSTANT_NONE;
         book->fresh_from = INSTANT_NONE;
         book->interval_ns = SECOND;
+        excuse_init(book);
     }
     for (uint32_t i = 0; i < CHECKER_ACTIONS; i++) {
         checker->action[i].at = INSTANT_NONE;
@@ -178,6 +179,7 @@ static void take_report(struct checker *checker, const struct report *report, bo
     if (node->sampled_at != INSTANT_NONE && sampled_at - node->sampled_at > 2 * node->interval_ns) {
         liveness_anew(checker, checker->step.node, at); /* a hole: `for` starts anew, too */
     }
+    excuse_note_report(node, report, sampled_at, at);
     learn_interval(node, sampled_at);
     node->sampled_at = sampled_at;
     node->fresh += sampled_at > node->fresh_from;
@@ -225,31 +227,33 @@ static void book_incident(struct incident_book *book, const struct incident *inc
     bool over = incident->block == BLOCK_NONE;
     bool is_new = book->opened_at == 0 && book->attempts == 0 && book->detector_name[0] == '\0';
     bool stays = !is_new && before.state == incident->state;
-    *book = (struct incident_book){.id = incident->id,
-                                   .command = incident->command,
-                                   .opened_at = incident->opened_at,
-                                   .moved_at = stays ? before.moved_at : at,
-                                   .rested = stays && before.rested,
-                                   .blocked_at = told ? incident->blocked_at : before.blocked_at,
-                                   .word_until = incident->approved && !is_new ? word_until : INSTANT_NONE,
-                                   .node = incident->node,
-                                   .attempts = incident->attempts,
-                                   .reopened = incident->reopened,
-                                   .plan = incident->plan,
-                                   .blocked_count = told   ? incident->blocked_count
-                                                    : over ? 0
-                                                           : before.blocked_count,
-                                   .state = incident->state,
-                                   .rung = incident->rung,
-                                   .remedy = incident->remedy,
-                                   .outcome = incident->outcome,
-                                   .verdict = incident->verdict,
-                                   .block = told || over ? incident->block : before.block,
-                                   .why = incident->why,
-                                   .acknowledged = incident->acknowledged,
-                                   .approved = incident->approved,
-                                   /* silence is no illness: it has no evidence */
-                                   .local_cause = incident->local_cause && incident->evidence_count > 0};
+    *book =
+        (struct incident_book){.id = incident->id,
+                               .command = incident->command,
+                               .opened_at = incident->opened_at,
+                               .moved_at = stays ? before.moved_at : at,
+                               .active_at = !is_new && state_is_active(before.state) ? before.active_at : at,
+                               .rested = stays && before.rested,
+                               .blocked_at = told ? incident->blocked_at : before.blocked_at,
+                               .word_until = incident->approved && !is_new ? word_until : INSTANT_NONE,
+                               .node = incident->node,
+                               .attempts = incident->attempts,
+                               .reopened = incident->reopened,
+                               .plan = incident->plan,
+                               .blocked_count = told   ? incident->blocked_count
+                                                : over ? 0
+                                                       : before.blocked_count,
+                               .state = incident->state,
+                               .rung = incident->rung,
+                               .remedy = incident->remedy,
+                               .outcome = incident->outcome,
+                               .verdict = incident->verdict,
+                               .block = told || over ? incident->block : before.block,
+                               .why = incident->why,
+                               .acknowledged = incident->acknowledged,
+                               .approved = incident->approved,
+                               /* silence is no illness: it has no evidence */
+                               .local_cause = incident->local_cause && incident->evidence_count > 0};
     memcpy(book->detector_name, incident->detector_name, DETECTOR_NAME_SIZE);
 }
 
@@ -334,9 +338,12 @@ static void take_restore(struct checker *checker, const struct restore *restore)
         take_restored_incident(checker, &restore->what.incident);
         break;
     case RESTORE_ACTION:
+        checker->older_rows |= !checker->has_lived;
         take_restored_action(checker, &restore->what.action);
         break;
     case RESTORE_TARGET:
+        checker->older_rows |= !checker->has_lived;
+        break;
     default:
         break;
     }
@@ -409,6 +416,7 @@ void checker_event(struct checker *checker, const struct event *event)
     checker->step_open = true;
     if (event->kind == EVENT_POLICY) {
         order_policy_ends(checker, event->at);
+        checker->policy_at = event->at;
         checker->policy = *event->of.policy; /* it need not live longer than the step */
         checker->step.of.policy = NULL;
     }
@@ -431,6 +439,8 @@ static void put_incident(struct checker *checker, const struct effect *effect)
         checker->seen.edges[before.state][incident->state] += before.state != incident->state;
     }
     book_incident(book, incident, effect->kind == EFFECT_BLOCKED, effect->at);
+    excuse_note_move(books_node(checker, incident->node), is_new ? &(struct incident_book){0} : &before, book,
+                     effect->at);
     books_count(checker, book, 1);
     checker->seen.opened += is_new;
     bool began_or_ended =
@@ -509,6 +519,7 @@ static void put_effect(struct checker *checker, const struct effect *effect)
         break;
     case EFFECT_TARGET:
         books_changed(checker, effect->node);
+        excuse_note_target(books_node(checker, effect->node), &effect->of.target, effect->at);
         break;
     case EFFECT_REJECT:
         checker->seen.refusals++;
@@ -533,8 +544,13 @@ void checker_effects(struct checker *checker, instant at, uint64_t ticket, const
     if (checker->step_open) {
         settle_step(checker, effects);
     }
+    bool was_open = checker->control.breaker_open; /* after the word of a person, if that is the step */
     for (uint32_t i = 0; i < effects->count; i++) {
+        excuse_check_told(checker, effects, &effects->list[i]);
         put_effect(checker, &effects->list[i]);
+    }
+    if (!was_open && checker->control.breaker_open) {
+        excuse_check_breaker(checker, at);
     }
     for (uint32_t i = 0; i < checker->changed_count; i++) {
         uint32_t node = checker->changed[i];

@@ -56,6 +56,8 @@ enum {
 
 /* A fault that can be seen is found within this time (L5). */
 #define CHECKER_DETECT_NS (30 * SECOND)
+/* What has moved within this time is not stuck. */
+#define CHECKER_BUSY_NS (30 * SECOND)
 /* Longer than a command and its verification take. */
 #define CHECKER_MOVED_NS (2 * MINUTE)
 /* A control plane that was killed is back within this time, or its driver says why not (L4). */
@@ -109,16 +111,19 @@ void checker_spooled(struct checker *checker, instant at, uint32_t node, uint64_
  *
  * Incidents may still be active when their block reason waits for people, who do not come in a simulation:
  * approval and uncorroborated (asked, and not answered), paused and breaker (a person's switch), flapping and
- * rate_target (left to people until a day has passed), attempts, dry_run, maintenance (a person's word). What
+ * rate_target (left to people until a day has passed), attempts, dry_run, maintenance (a person's word); each
+ * only if the books say so too, by the reading that is best for the core, now or CHECKER_BUSY_NS ago. What
  * such an incident explains waits with it. So may what is open or planned on a node that was not heard of for
- * a minute: its silence is a finding of its own. Nothing may stay acting or verifying. */
+ * a minute: its silence is a finding of its own. What moved within the last CHECKER_BUSY_NS, and rows that
+ * young, are on their way; nothing else may stay acting or verifying. */
 void checker_rest(struct checker *checker, instant at, const struct core *core);
 
 /* For runs that may end as soon as everything rests, asked now and then. In a large fleet some finding comes
  * or goes at every instant, in the best of weathers; so this asks of each incident by itself: true if none is
  * stuck, that is, each has ended, moved within the last CHECKER_MOVED_NS, or was seen waiting for people (as
- * above) since it moved; and no command waits for its outcome for longer than that. A run that ends then need
- * not be asked checker_rest(). */
+ * above) since it moved; no command waits for its outcome for longer than that, and no row for its commit for
+ * longer than CHECKER_BUSY_NS. What has been active for longer than the policy lets one ladder take moves in
+ * circles, and does not count as moving. A run that ends then need not be asked checker_rest(). */
 bool checker_settles(struct checker *checker, instant at, const struct core *core);
 
 uint32_t checker_count(const struct checker *checker); /* violations, also those that are not kept any more */

@@ -112,6 +112,9 @@ void books_count(struct checker *checker, const struct incident_book *book, int 
             node->busy += step;
         }
     }
+    if (node != NULL && book->state != INCIDENT_RESOLVED) {
+        node->open += step;
+    }
     if (node != NULL && book->local_cause && book->state != INCIDENT_RESOLVED) {
         node->ill += step;
     }
@@ -168,6 +171,8 @@ void books_pend(struct checker *checker, const struct pending *pending)
         return;
     }
     checker->pending[(checker->pending_first + checker->pending_count++) % checker->pending_room] = *pending;
+    checker->pending[(checker->pending_first + checker->pending_count - 1) % checker->pending_room].at =
+        checker->step.at;
 }
 
 static void commit_one(struct checker *checker, const struct pending *pending)
@@ -239,7 +244,7 @@ void books_crash(struct checker *checker)
     for (uint32_t n = 0; n < checker->nodes; n++) {
         struct node_book *node = &checker->node[n];
         node->kept = node->durable;
-        node->busy = node->ill = 0;
+        node->busy = node->ill = node->open = 0;
         node->here = node->known = node->declared = 0;
         node->sampled_at = node->heard_at = INSTANT_NONE;
         node->interval_ns = SECOND;

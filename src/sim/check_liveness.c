@@ -184,19 +184,20 @@ void checker_fault(struct checker *checker, instant at, uint32_t node, enum faul
 /* --- rest ----------------------------------------------------------------------------------------------- */
 
 /* See checker_rest(): people do not come in a simulation. */
-static bool waits_for_people(enum block_reason reason)
+static bool waits_for_people(const struct checker *checker, const struct incident_book *book,
+                             enum block_reason reason, instant at)
 {
     switch (reason) {
     case BLOCK_APPROVAL:
     case BLOCK_UNCORROBORATED:
-    case BLOCK_PAUSED:
-    case BLOCK_BREAKER:
     case BLOCK_FLAPPING:
     case BLOCK_RATE_TARGET:
     case BLOCK_ATTEMPTS:
-    case BLOCK_DRY_RUN:
     case BLOCK_MAINTENANCE:
-        return true;
+    case BLOCK_PAUSED:
+    case BLOCK_BREAKER:
+    case BLOCK_DRY_RUN:
+        return excuse_holds(checker, book, reason, at, CHECKER_BUSY_NS);
     default:
         return false;
     }
@@ -209,12 +210,12 @@ static enum block_reason block_now(const struct core *core, const struct inciden
 }
 
 /* Something is in people's hands: what it explains may wait with it. */
-static bool people_have_something(const struct checker *checker, const struct core *core)
+static bool people_have_something(const struct checker *checker, const struct core *core, instant at)
 {
     for (uint32_t i = 0; i < checker->incidents.count; i++) {
         const struct incident_book *book = shelf_row(&checker->incidents, i);
         if (book->state == INCIDENT_ESCALATED ||
-            (state_is_active(book->state) && waits_for_people(block_now(core, book)))) {
+            (state_is_active(book->state) && waits_for_people(checker, book, block_now(core, book), at))) {
             return true;
         }
     }
@@ -233,17 +234,17 @@ static bool may_rest(struct checker *checker, const struct core *core, const str
                      bool people, instant at)
 {
     enum block_reason block = block_now(core, book);
-    bool may_wait =
-        waits_for_people(block) || (block == BLOCK_EXPLAINED && people) || is_lost(checker, book->node, at);
+    bool may_wait = waits_for_people(checker, book, block, at) || (block == BLOCK_EXPLAINED && people) ||
+                    is_lost(checker, book->node, at);
     return !state_is_active(book->state) || (may_wait && !state_is_disrupted(book->state));
 }
 
 static void rest_incidents(struct checker *checker, instant at, const struct core *core)
 {
-    bool people = people_have_something(checker, core);
+    bool people = people_have_something(checker, core, at);
     for (uint32_t i = 0; i < checker->incidents.count; i++) {
         const struct incident_book *book = shelf_row(&checker->incidents, i);
-        if (!may_rest(checker, core, book, people, at)) {
+        if (!may_rest(checker, core, book, people, at) && at - book->moved_at > CHECKER_BUSY_NS) {
             violation_add(checker, at, book->node, INVARIANT_L1,
                           "incident %llu (%s) is still %s, stopped by %s, %.0f s after it was opened",
                           (id)book->id, book->detector_name, incident_state_name(book->state),
@@ -252,11 +253,23 @@ static void rest_incidents(struct checker *checker, instant at, const struct cor
     }
 }
 
+/* An incident in work has moved just now. */
+static bool anything_moves(const struct checker *checker, instant at)
+{
+    for (uint32_t i = 0; i < checker->incidents.count; i++) {
+        const struct incident_book *book = shelf_row(&checker->incidents, i);
+        if (state_is_disrupted(book->state) && at - book->moved_at <= CHECKER_BUSY_NS) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void rest_commands(struct checker *checker, instant at)
 {
     for (uint32_t i = 0; i < checker->commands.count; i++) {
         const struct command_book *book = shelf_row(&checker->commands, i);
-        if (book->outcome == OUTCOME_NONE) {
+        if (book->outcome == OUTCOME_NONE && at - book->ordered_at > CHECKER_BUSY_NS) {
             violation_add(checker, at, book->node, INVARIANT_L2, "command %llu has no outcome after %.0f s",
                           (id)book->id, duration_seconds(at - book->ordered_at));
         }
@@ -270,16 +283,41 @@ void checker_spooled(struct checker *checker, instant at, uint32_t node, uint64_
     }
 }
 
+/* Longer than the policy lets one incident take, alone in the fleet and with every rung tried: what is in
+ * work for longer goes round in circles, or waits for others. */
+static duration longest_work(const struct policy *policy)
+{
+    const struct guards *g = &policy->guards;
+    duration wait = g->backoff_base_ns > g->cooldown_ns ? g->backoff_cap_ns : g->cooldown_ns;
+    duration longest = 0;
+    for (uint32_t i = 0; i < policy->detector_count; i++) {
+        const struct detector *d = &policy->detectors[i];
+        duration all = d->healthy_for_ns;
+        for (uint8_t rung = 0; rung < d->ladder_count; rung++) {
+            all += d->ladder[rung].within_ns + d->healthy_for_ns + wait + MINUTE; /* and its answer */
+        }
+        longest = all > longest ? all : longest;
+    }
+    return longest + g->hold_ns + policy->planner_wait_ns + CHECKER_MOVED_NS;
+}
+
+static bool rows_wait(const struct checker *checker, instant at)
+{
+    return checker->pending_count > 0 && at - checker->pending[checker->pending_first].at > CHECKER_BUSY_NS;
+}
+
 bool checker_settles(struct checker *checker, instant at, const struct core *core)
 {
     if (core == NULL || checker->crashed_at != INSTANT_NONE || core_disrupted(core) != checker->disrupted) {
         return false;
     }
-    bool people = people_have_something(checker, core), settles = true;
+    bool people = people_have_something(checker, core, at), settles = !rows_wait(checker, at);
+    duration longest = longest_work(&checker->policy);
     for (uint32_t i = 0; i < checker->incidents.count; i++) {
         struct incident_book *book = shelf_row(&checker->incidents, i);
         book->rested |= may_rest(checker, core, book, people, at);
-        settles &= book->rested || at - book->moved_at <= CHECKER_MOVED_NS;
+        bool moves = at - book->moved_at <= CHECKER_MOVED_NS && at - book->active_at <= longest;
+        settles &= book->rested || moves;
     }
     for (uint32_t i = 0; i < checker->commands.count; i++) {
         const struct command_book *book = shelf_row(&checker->commands, i);
@@ -303,12 +341,13 @@ void checker_rest(struct checker *checker, instant at, const struct core *core)
     }
     rest_incidents(checker, at, core);
     rest_commands(checker, at);
-    if (core_disrupted(core) != 0 || checker->disrupted != 0) {
+    if (core_disrupted(core) != checker->disrupted ||
+        (checker->disrupted != 0 && !anything_moves(checker, at))) {
         violation_add(checker, at, NO_INDEX, INVARIANT_L6,
                       "%u nodes are in work as the core counts, %u by the books", core_disrupted(core),
                       checker->disrupted);
     }
-    if (checker->pending_count > 0) {
+    if (rows_wait(checker, at)) {
         violation_add(checker, at, NO_INDEX, INVARIANT_L6, "%u rows still wait for their commit",
                       checker->pending_count);
     }

@@ -132,7 +132,7 @@ static void note_action(struct checker *checker, const struct command *c, struct
 
 /* --- S7 ------------------------------------------------------------------------------------------------- */
 
-static bool is_maintained(const struct checker *checker, const struct node_book *node, instant at)
+bool order_is_maintained(const struct checker *checker, const struct node_book *node, instant at)
 {
     bool on = node->kept.maintained_until != INSTANT_NONE && node->kept.maintained_until > at;
     for (uint32_t i = 0; i < checker->policy.guards.window_count && !on; i++) {
@@ -147,8 +147,8 @@ static bool is_maintained(const struct checker *checker, const struct node_book 
 static bool is_surely_ill(const struct checker *checker, const struct node_book *node, instant at)
 {
     return node->here && !node->has_left && node->ill > 0 && node->heard_at != INSTANT_NONE &&
-           node->heard_at >= node->arrived_at && !is_maintained(checker, node, at) &&
-           !is_maintained(checker, node, at - MINUTE);
+           node->heard_at >= node->arrived_at && !order_is_maintained(checker, node, at) &&
+           !order_is_maintained(checker, node, at - MINUTE);
 }
 
 /* Called when one more is ill: if they are too many, the breaker must be open before anything else is done,
@@ -210,7 +210,7 @@ static void check_switches(struct checker *checker, const struct command *c, con
 {
     const char *against = NULL;
     bool has_word = incident->word_until != INSTANT_NONE && c->ordered_at < incident->word_until;
-    if (is_maintained(checker, node, c->ordered_at)) {
+    if (order_is_maintained(checker, node, c->ordered_at)) {
         against = "people are at work on the node";
     } else if (checker->control.paused) {
         against = "a person has paused automation";

@@ -88,6 +88,7 @@ void safety_blocked(struct checker *checker, const struct effect *effect, const 
     }
     uint32_t told = same && before->blocked_count < incident->blocked_count ? before->blocked_count : 0;
     checker->seen.blocks[incident->block] += incident->blocked_count - told;
+    excuse_check(checker, effect, before);
 }
 
 void safety_record(struct checker *checker, const struct effect *effect)
@@ -323,4 +324,5 @@ void checker_restored(struct checker *checker, instant at, const struct core *co
                       duration_seconds(at - checker->crashed_at));
     }
     checker->crashed_at = INSTANT_NONE;
+    excuse_note_restart(checker, at);
 }

@@ -20,6 +20,7 @@ struct incident_book {
     uint64_t command;
     instant opened_at, blocked_at;
     instant moved_at;   /* its state changed */
+    instant active_at;  /* opened, reopened, or taken back from people */
     instant word_until; /* a person approved its plan, and it is not used up; INSTANT_NONE: no such word */
     uint32_t node, attempts, reopened, plan, blocked_count;
     uint8_t state, rung, remedy, outcome, verdict, block, why;
@@ -54,9 +55,15 @@ struct node_book {
     duration interval_ns;
     uint64_t epoch_seen; /* newest that its node agent has seen */
     uint32_t fresh;
-    uint32_t busy;   /* incidents of it that are acting or verifying */
-    uint32_t hidden; /* what hides faults of its processor and storage, at present */
-    uint32_t ill;    /* incidents of it with a local cause that are not resolved */
+    uint32_t busy;                  /* incidents of it that are acting or verifying */
+    uint32_t hidden;                /* what hides faults of its processor and storage, at present */
+    uint32_t ill;                   /* incidents of it with a local cause that are not resolved */
+    uint32_t open;                  /* incidents of it that are not resolved */
+    uint32_t present;               /* metrics in its newest report */
+    uint32_t change_next;           /* as the core told of its target */
+    instant steady_from;            /* samples without a hole; INSTANT_NONE: none yet */
+    instant moved_at[CHANGES_MAX];  /* its incidents moved, the newest first */
+    instant turned_at[CHANGES_MAX]; /* it turned ill or well, as the core told */
     uint8_t known, here, declared;
     uint8_t has_left; /* at least once: then the core may have forgotten what people have of it */
     char name[NODE_NAME_SIZE];
@@ -72,6 +79,7 @@ enum pending_kind { PENDING_INCIDENT, PENDING_COMMAND, PENDING_CONTROL, PENDING_
 
 struct pending {
     uint64_t ticket;
+    instant at;
     uint32_t node;
     uint32_t kind;
     union {
@@ -119,8 +127,10 @@ struct checker {
     uint64_t epoch;          /* newest used */
     uint64_t epoch_restored; /* of the restore event that is under way */
     instant away_until;
+    instant policy_at;  /* the newest one came */
     instant crashed_at; /* INSTANT_NONE: it runs */
     bool has_lived;     /* it has crashed at least once: what is restored must be in the books */
+    bool older_rows;    /* the store had actions or targets from before the checker's time */
     bool breaker_due;   /* so many are ill that it must be open */
 
     struct action action[CHECKER_ACTIONS]; /* ring */
@@ -179,8 +189,25 @@ void safety_control(struct checker *checker, const struct effect *effect);
 /* --- check_order.c: what is asked of an order ----------------------------------------------------------- */
 
 void order_check(struct checker *checker, const struct command *command, struct incident_book *incident);
+bool order_is_maintained(const struct checker *checker, const struct node_book *node, instant at);
 void order_policy_ends(struct checker *checker, instant at); /* before another one is taken */
 void order_note_illness(struct checker *checker, const struct incident_book *book); /* one more is ill */
+
+/* --- check_excuse.c: why nothing is done ---------------------------------------------------------------- */
+
+void excuse_init(struct node_book *node);
+void excuse_note_move(struct node_book *node, const struct incident_book *before,
+                      const struct incident_book *after, instant at);
+void excuse_note_target(struct node_book *node, const struct target *target, instant at);
+/* Before sampled_at moves on. */
+void excuse_note_report(struct node_book *node, const struct report *report, instant sampled_at, instant at);
+void excuse_note_restart(struct checker *checker, instant at);
+void excuse_check(struct checker *checker, const struct effect *effect, const struct incident_book *before);
+void excuse_check_breaker(struct checker *checker, instant at); /* after a step that has opened it */
+void excuse_check_told(struct checker *checker, const struct effects *effects, const struct effect *effect);
+/* The reason that the core gives may be so, in the case that is best for it, now or up to `slack_ns` ago. */
+bool excuse_holds(const struct checker *checker, const struct incident_book *book, enum block_reason reason,
+                  instant at, duration slack_ns);
 
 /* --- check_liveness.c ----------------------------------------------------------------------------------- */
 

@@ -246,6 +246,16 @@ static void look_ahead(struct sim *sim, bool sample)
         control_ahead(sim->plane, message->node);
 }
 
+/* A core that asks for a deadline and does not serve it would ask for ever, and time would stand still. */
+static void serve_deadline(struct sim *sim, struct plane *plane)
+{
+    const uint64_t most = 1000000 + 16 * (uint64_t)sim->nodes;
+    if (++sim->deadlines_at_once > most)
+        check_failed("the core asks for a deadline again and again and does not serve it", __FILE__,
+                     __LINE__);
+    control_deadline(sim, plane);
+}
+
 bool sim_turn(struct sim *sim)
 {
     instant deadline_at;
@@ -257,6 +267,7 @@ bool sim_turn(struct sim *sim)
         sim->now = sim->end_at;
         return false;
     }
+    sim->deadlines_at_once = at > sim->now ? 0 : sim->deadlines_at_once;
     sim->now = at > sim->now ? at : sim->now;
     sim->turns++;
     struct happening happening;
@@ -264,7 +275,7 @@ bool sim_turn(struct sim *sim)
     uint64_t kind = HAPPENING_SAMPLE;
     if (deadline) {
         kind = HAPPENING_DEADLINE;
-        control_deadline(sim, plane);
+        serve_deadline(sim, plane);
     } else if (queue_take(sim->queue, &happening, &node)) {
         kind = happening.kind;
         node = happening.node;

@@ -261,6 +261,7 @@ struct sim {
     uint64_t streams[PURPOSE_COUNT];
     uint64_t commits; /* begun: draws are counted by it */
     uint64_t digest, turns;
+    uint64_t deadlines_at_once; /* since time went on */
     instant now, heal_at, end_at;
     uint32_t nodes;
     bool healing;
