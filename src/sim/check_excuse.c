@@ -54,9 +54,9 @@ void excuse_note_target(struct node_book *node, const struct target *target, ins
 /* A hole between samples, or other samples than before: who was getting well begins anew. */
 void excuse_note_report(struct node_book *node, const struct report *report, instant sampled_at, instant at)
 {
-    duration gap = sampled_at - node->sampled_at;
-    if (node->sampled_at == INSTANT_NONE || 2 * gap > 3 * node->interval_ns ||
-        node->present != report->present || node->steady_from == INSTANT_NONE) {
+    bool hole =
+        node->sampled_at == INSTANT_NONE || 2 * (sampled_at - node->sampled_at) > 3 * node->interval_ns;
+    if (hole || node->present != report->present || node->steady_from == INSTANT_NONE) {
         node->steady_from = at;
     }
     node->present = report->present;
@@ -90,13 +90,18 @@ static bool may_have_acted(const struct node_book *node, duration within_ns, uin
     return acted_since(node, at - within_ns) >= max;
 }
 
+static bool is_just_reloaded(const struct checker *checker, instant at)
+{
+    return checker->policy_at == INSTANT_NONE || at - checker->policy_at <= CHECKER_BUSY_NS;
+}
+
 static bool may_flap(const struct checker *checker, const struct node_book *node, instant at)
 {
     const struct guards *g = &checker->policy.guards;
     instant since = at - g->flapping_within_ns - CHECKER_BUSY_NS;
     bool turned = 2 * count_since(node->moved_at, since) >= g->flapping_changes &&
                   2 * count_since(node->turned_at, since) >= g->flapping_changes;
-    return (g->flapping_changes > 0 && turned) || at - checker->policy_at <= CHECKER_BUSY_NS;
+    return (g->flapping_changes > 0 && turned) || is_just_reloaded(checker, at);
 }
 
 /* --- the facts ------------------------------------------------------------------------------------------ */
@@ -225,7 +230,7 @@ void excuse_check_breaker(struct checker *checker, instant at)
 {
     const struct guards *g = &checker->policy.guards;
     uint32_t unhealthy = 0;
-    if (at - checker->policy_at <= CHECKER_BUSY_NS) {
+    if (is_just_reloaded(checker, at)) {
         return;
     }
     for (uint32_t n = 0; n < checker->nodes; n++) {
