@@ -28,7 +28,7 @@ enum { NODES = 10, INCIDENTS = 512, COMMANDS = 1024, WAITING = 4096, POLICIES = 
     " confirm: no, do: failover_storage}\n"
 #define GUARDS                                                                                               \
     "guards:\n  per_target: {cooldown: 2s, attempts: {max: 3, within: 2m}, backoff: {base: 4s, cap: 16s,"    \
-    " reset: 1m}}\n  flapping: {changes: 8, within: 1m}\n  approval: 20s\n  recurrence: 40s\n  "             \
+    " reset: 1m}}\n  flapping: {changes: 5, within: 1m}\n  approval: 20s\n  recurrence: 40s\n  "             \
     "max_disrupted: "                                                                                        \
     "25%\n  breaker: {unhealthy: 55%, at_least: 3}\n"
 

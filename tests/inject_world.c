@@ -7,6 +7,8 @@
 #include "inject_world.h"
 
 #include "base/clock.h"
+#include "inject/page.h"
+#include "inject/relay.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,6 +16,7 @@
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -127,4 +130,99 @@ bool is_silent(int fd, int ms)
     struct pollfd watched = {.fd = fd, .events = POLLIN};
 
     return poll(&watched, 1, ms) == 0;
+}
+
+/* Seconds for a word and its answer over a connection of its own. */
+double round_trip(uint16_t port)
+{
+    int fd = user_of(port);
+    int64_t began_at = monotonic_ns();
+
+    say(fd, "ping");
+    hear(fd, "ping");
+    double took = seconds_since(began_at);
+    close(fd);
+    return took;
+}
+
+void answer_user(int fd)
+{
+    char text[4096];
+    ssize_t length;
+
+    while ((length = recv(fd, text, sizeof(text), 0)) > 0)
+        send(fd, text, (size_t)length, MSG_NOSIGNAL);
+    _exit(0);
+}
+
+void flood_user(int fd)
+{
+    static char text[65536];
+
+    while (send(fd, text, sizeof(text), MSG_NOSIGNAL) > 0)
+        ;
+    _exit(0);
+}
+
+pid_t start_service(int listen_fd, void (*answer)(int fd))
+{
+    pid_t pid = start();
+
+    if (pid != 0)
+        return pid;
+    signal(SIGCHLD, SIG_IGN);
+    for (;;) {
+        int fd = accept(listen_fd, NULL, NULL);
+        if (fork() == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            answer(fd);
+        }
+        close(fd);
+    }
+}
+
+pid_t start_relay(const struct link *link)
+{
+    pid_t pid = start();
+
+    if (pid == 0) {
+        close(link->service_fd);
+        exit(relay_main((struct relay_options){.listen_fd = link->users_fd,
+                                               .echo_fd = link->echo_fd,
+                                               .page_fd = link->page_fd,
+                                               .to_host = "127.0.0.1",
+                                               .to_port = link->service_port}));
+    }
+    return pid;
+}
+
+struct link *link_up(void (*answer)(int fd))
+{
+    struct link *link = calloc(1, sizeof(*link));
+
+    assert_non_null(link);
+    link->page_fd = page_create(&link->page);
+    assert_true(link->page_fd >= 0);
+    link->users_fd = listen_somewhere(&link->users);
+    link->echo_fd = listen_somewhere(&link->echo);
+    link->service_fd = listen_somewhere(&link->service_port);
+    link->service = start_service(link->service_fd, answer);
+    link->relay = start_relay(link);
+    round_trip(link->echo); /* it is there */
+    return link;
+}
+
+void link_down(struct link *link)
+{
+    int64_t began_at = monotonic_ns();
+
+    assert_int_equal(end(link->relay, SIGTERM), 0);
+    assert_true(seconds_since(began_at) < 10);
+    end(link->service, SIGKILL);
+    close(link->users_fd);
+    close(link->echo_fd);
+    close(link->service_fd);
+    close(link->page_fd);
+    page_close(link->page);
+    free(link);
 }

@@ -40,4 +40,29 @@ void hear(int fd, const char *expected);
 bool is_over(int fd); /* waits until the other end closed, one way or the other */
 bool is_silent(int fd, int ms);
 
+/* Seconds for a word and its answer over a connection of its own. */
+double round_trip(uint16_t port);
+
+/* --- a node's link: a service, a page, and the relay --- */
+
+struct page;
+
+struct link {
+    struct page *page;
+    int page_fd, users_fd, echo_fd, service_fd;
+    uint16_t users, echo, service_port;
+    pid_t service, relay;
+};
+
+/* What a service does with a user, in a process of its own: says back what it hears, or talks without end. */
+void answer_user(int fd);
+void flood_user(int fd);
+
+pid_t start_service(int listen_fd, void (*answer)(int fd));
+pid_t start_relay(const struct link *link);
+struct link *link_up(void (*answer)(int fd));
+
+/* The relay is expected to end cleanly: under a leak checker that includes its memory. */
+void link_down(struct link *link);
+
 #endif

@@ -59,7 +59,8 @@ void world_start_plane(struct world *world)
                                     .ready_fd = -1,
                                     .database = world->database,
                                     .policy_text = world->policy,
-                                    .log_path = world->log};
+                                    .log_path = world->log,
+                                    .inject_gap_ns = world->inject_gap_ns};
     world->plane = plane_new(world->base, &options, error, sizeof(error));
     if (!world->plane)
         fail_msg("%s", error);

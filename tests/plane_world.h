@@ -23,6 +23,7 @@ struct world {
     char database[96];
     char log[96];
     const char *policy;
+    duration inject_gap_ns; /* of the plane's options, for the next start */
     /* The newest answer. */
     int status;
     char *body;

@@ -27,7 +27,7 @@ says() {
     [ $got -eq "$code" ] && grep -q -e "$pattern" "$folder/said"
 }
 
-for policy in first default; do
+for policy in first default naive; do
     check "policies/$policy.yaml does what its test says" "$homeostat" policy test "$root/policies/tests/$policy.yaml"
 done
 

@@ -10,7 +10,7 @@ world=$3
 allowed='memcpy memmove memset memcmp memchr strcmp strlen strncmp
 check_failed heap_size heap_init heap_set heap_at heap_top_at heap_top heap_is_sound
 text_over text_add text_addf text_copy text_duration text_instant'
-of_the_world='memcpy memmove memset strcmp check_failed approx_log2 approx_sine random_pareto fault_infos'
+of_the_world='memcpy memmove memset strcmp check_failed approx_log2 approx_sine random_pareto fault_infos fault_gray fault_level fault_shape_fits'
 sanitizer='^(__asan|__ubsan|__sanitizer|__sancov|__odr_asan|__start|__stop)'
 compiler='^(__popcountdi2|bcmp|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|__memcpy_chk|__memset_chk)$'
 

@@ -18,7 +18,9 @@ for file in "${files[@]}"; do
     first=$("$binary" sim "$file" --json 2>&1) code=$?
     second=$("$binary" sim "$file" --json 2>&1 | sed -n 's/.*"digest": *"\([^"]*\)".*/\1/p')
     digest=$(sed -n 's/.*"digest": *"\([^"]*\)".*/\1/p' <<<"$first")
-    if ((code == 0)) && [[ -n $digest && $digest == "$second" ]]; then
+    if ((code == 2)) && [[ $first == *"is for the live lab alone"* ]]; then
+        echo "ok $number - $name # SKIP it is for the live lab alone"
+    elif ((code == 0)) && [[ -n $digest && $digest == "$second" ]]; then
         echo "ok $number - $name"
     else
         echo "# exit status $code, digests $digest and $second; $binary sim $file says:"

@@ -9,9 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* --- a service with its two folders, its page and its vitals --- */
@@ -21,13 +23,20 @@ int serve(const struct world *world)
     struct service_options options = {.name = "web-1",
                                       .address = "127.0.0.1",
                                       .port = world->port,
-                                      .data_dir = world->primary,
-                                      .standby_dir = world->standby,
+                                      .data_dir = world->first ? NULL : world->primary,
+                                      .standby_dir = world->first ? NULL : world->standby,
+                                      .capacity = world->capacity,
+                                      .config_path = world->has_config ? world->config : NULL,
                                       .folder = world->active,
                                       .upstream_count = world->upstream_count,
                                       .page_fd = world->page_fd,
                                       .vitals_fd = world->vitals_fd};
 
+    int errors = open(world->errors, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    assert_true(dup2(errors, STDERR_FILENO) >= 0);
+    close(errors);
+    if (world->first)
+        options.primary = (struct service_upstream){.host = "127.0.0.1", .port = world->first->port};
     memcpy(options.upstreams, world->upstreams, sizeof(options.upstreams));
     return service_main(options);
 }
@@ -79,6 +88,8 @@ struct world *world_new(void)
     snprintf(world->primary, sizeof(world->primary), "%s/primary", world->folder);
     snprintf(world->standby, sizeof(world->standby), "%s/standby", world->folder);
     snprintf(world->log, sizeof(world->log), "%s/kv.log", world->primary);
+    snprintf(world->config, sizeof(world->config), "%s/conf", world->folder);
+    snprintf(world->errors, sizeof(world->errors), "%s/errors", world->folder);
     world->page_fd = page_create(&world->page);
     assert_true(world->page_fd >= 0);
     world->vitals_fd = memfd_create("vitals", 0);
@@ -88,25 +99,79 @@ struct world *world_new(void)
     return world;
 }
 
+struct world *second_new(const struct world *first)
+{
+    struct world *world = world_new();
+
+    munmap(world->vitals, sizeof(struct vitals));
+    close(world->vitals_fd);
+    world->vitals = first->vitals;
+    world->vitals_fd = first->vitals_fd;
+    world->first = first;
+    world->capacity = first->capacity;
+    return world;
+}
+
 void world_free(struct world *world)
 {
     const char *const folders[] = {world->primary, world->standby};
-    const char *const files[] = {"kv.log", "kv.log.new", "lock"};
+    const char *const files[] = {"kv.log", "kv.log.new", "lock", "started"};
     char path[128];
 
     for (size_t i = 0; i < 2; i++) {
-        for (size_t j = 0; j < 3; j++) {
+        for (size_t j = 0; j < 4; j++) {
             snprintf(path, sizeof(path), "%s/%s", folders[i], files[j]);
             unlink(path);
         }
         rmdir(folders[i]);
     }
+    unlink(world->config);
+    unlink(world->errors);
     assert_int_equal(rmdir(world->folder), 0);
-    munmap(world->vitals, sizeof(struct vitals));
-    close(world->vitals_fd);
+    if (!world->first) {
+        munmap(world->vitals, sizeof(struct vitals));
+        close(world->vitals_fd);
+    }
     close(world->page_fd);
     page_close(world->page);
     free(world);
+}
+
+int fails_to_start(const struct world *world)
+{
+    int status;
+    pid_t child = start();
+
+    if (child == 0)
+        _exit(serve(world));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+const char *complaints(const struct world *world)
+{
+    static char text[8192];
+    int fd = open(world->errors, O_RDONLY);
+    ssize_t length = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+
+    assert_true(length >= 0);
+    text[length] = '\0';
+    if (fd >= 0)
+        close(fd);
+    return text;
+}
+
+void configure(struct world *world, const char *text)
+{
+    world->has_config = true;
+    unlink(world->config);
+    if (!text)
+        return;
+    FILE *file = fopen(world->config, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
 }
 
 void calls(struct world *world, const struct world *upstream)

@@ -10,13 +10,16 @@
 #include "service/service.h"
 
 struct world {
-    char folder[64], primary[80], standby[80], log[96];
+    char folder[64], primary[80], standby[80], log[96], config[80], errors[80]; /* errors: its stderr */
     struct page *page;
     int page_fd, vitals_fd;
     struct vitals *vitals;
     enum kv_folder active;
     struct service_upstream upstreams[SERVICE_UPSTREAMS_MAX];
     size_t upstream_count;
+    double capacity;
+    bool has_config;
+    const struct world *first; /* whose second instance it is, NULL: it is a first one */
     uint16_t port;
     pid_t pid;
 };
@@ -24,7 +27,7 @@ struct world {
 struct world *world_new(void);
 void world_free(struct world *world); /* the service must have ended */
 
-/* What service_main() returns for this world. */
+/* What service_main() returns for this world; its stderr goes to the file `errors`. */
 int serve(const struct world *world);
 
 void up(
@@ -32,6 +35,13 @@ void up(
 void down(struct world *world);  /* SIGTERM; fails the story unless it ends with 0 */
 void again(struct world *world); /* SIGKILL, and up */
 void calls(struct world *world, const struct world *upstream); /* from its next start on */
+
+/* Another instance of `first`, with its page and its vitals. */
+struct world *second_new(const struct world *first);
+
+int fails_to_start(const struct world *world);     /* in a child: its exit code */
+const char *complaints(const struct world *world); /* all it has said on stderr; each call forgets the last */
+void configure(struct world *world, const char *text); /* NULL: there is no file */
 
 struct answer {
     int code; /* 0: none came */

@@ -31,9 +31,9 @@ static void a_busy_service_reads_one(void **state)
     WAIT(world, 10, world->count >= seen + 3);
     assert_true(world_sample(world, "cpu_utilization", -1) > 0.9);
     assert_true(world_sample(world, "memory_bytes", 0) > 100 * 1024);
-    assert_true(world_sample(world, "node_cpu_utilization", -1) > 0.2);
+    assert_true(world_sample(world, "neighbour_cpu_utilization", -1) == 0);
     assert_true(world_sample(world, "node_memory_utilization", -1) > 0);
-    assert_true(world_sample(world, "filesystem_utilization", -1) > 0);
+    assert_true(world_sample(world, "filesystem_utilization", -1) >= 0);
     assert_true(world_sample(world, "network_latency", -1) > 0);
     assert_true(world_sample(world, "error_ratio", -1) == 0);
     assert_true(world_sample(world, "storage_latency", -1) == -1); /* nobody knows, so nobody says */
@@ -158,7 +158,7 @@ static void what_must_not_be_done_is_refused(void **state)
     json_array_append_new(world->commands, old);
     json_array_append_new(world->commands, other);
     json_array_append_new(world->commands, late);
-    world_order(world, 4, "failover_storage"); /* a program of one's own has no second folder */
+    world_order(world, 4, "shed_load"); /* a program of one's own cannot be told to */
     world_order(world, 5, "make_coffee");
     WAIT(world, 10, json_array_size(world->outcomes) >= 5);
     assert_string_equal(world_outcome(world, 1, "outcome"), "refused");

@@ -168,7 +168,7 @@ static void faults_that_cannot_be_struck_say_why(void **state)
     struct world *world = *state;
     world_agent_start(world, "", 100, "tcp");
     WAIT(world, 10, world_is_up(world));
-    world_strike(world, 1, "cpu_spike", 0.9);
+    world_strike(world, 1, "bad_config", 0.5);
     world_strike(world, 2, "bad_weather", 1);
     WAIT(world, 10,
          world_fault_is(world, 1, "state", "failed") && world_fault_is(world, 2, "state", "failed"));

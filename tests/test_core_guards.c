@@ -320,6 +320,23 @@ static void test_a_flapping_target_is_left_to_people(void **state)
     story_free(&s);
 }
 
+/* Whoever is ill when the control plane is started anew was ill before: nothing turned. */
+static void test_a_restart_makes_nobody_flap(void **state)
+{
+    (void)state;
+    struct story *s = story_new(FLAPPING_POLICY);
+    uint32_t web = story_join(s, 0, "web-1", NULL);
+    heal(s, 1, web, ILL);
+    suffer(s, 21, web, ILL, BLOCK_COOLDOWN);
+    story_reports(s, 41, 46, web, ILL); /* the fifth change */
+    for (int i = 0; i < 4; i++) {
+        story_restart(s, 47 + 5 * i);
+        story_reports(s, 48 + 5 * i, 51 + 5 * i, web, ILL);
+        assert_false(core_target(s->core, web)->flapping);
+    }
+    story_free(&s);
+}
+
 /* --- maintenance ---------------------------------------------------------------------------------------- */
 
 #define WINDOW_POLICY                                                                                        \
@@ -704,6 +721,7 @@ int main(void)
         cmocka_unit_test(test_a_restart_does_not_shorten_the_back_off),
         cmocka_unit_test(test_targets_that_fell_ill_together_do_not_come_back_together),
         cmocka_unit_test(test_a_flapping_target_is_left_to_people),
+        cmocka_unit_test(test_a_restart_makes_nobody_flap),
         cmocka_unit_test(test_the_end_of_a_window_weighs_anew_and_replays_nothing),
         cmocka_unit_test(test_what_is_ill_at_the_end_of_a_window_is_healed_then),
         cmocka_unit_test(test_a_window_begins_in_the_middle_of_an_incident),

@@ -155,8 +155,9 @@ static void low_is_the_usual_high_ten_times_that_and_medium_between_them(void **
         enum fault_kind kind;
         double low, medium, high;
     } cases[] = {{FAULT_CPU_SPIKE, 0.95, 0.97, 1},         {FAULT_NETWORK_DELAY, 0.2, 0.63, 2},
-                 {FAULT_STORAGE_LATENCY, 0.25, 0.79, 2.5}, {FAULT_OVERLOAD, 4, 13, 40},
-                 {FAULT_CRASH_LOOP, 5, 1.6, 0.5},          {FAULT_SERVICE_CRASH, 1, 1, 1}};
+                 {FAULT_STORAGE_LATENCY, 0.25, 0.79, 2.5}, {FAULT_OVERLOAD, 9, 21, 50},
+                 {FAULT_CRASH_LOOP, 5, 1.6, 0.5},          {FAULT_SERVICE_CRASH, 1, 1, 1},
+                 {FAULT_NETWORK_BANDWIDTH, 1000, 320, 100}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         assert_true(strength_of(cases[i].kind, STRENGTH_LOW) == cases[i].low);
         assert_true(strength_of(cases[i].kind, STRENGTH_MEDIUM) == cases[i].medium);
@@ -206,6 +207,9 @@ static void mistakes_are_told_with_their_place_and_the_mend(void **state)
          "50%?"},
         {V CHAIN "factors:\n" NODES "  - {name: fault, levels: [cpu_spike, cpu_spik]}\n",
          "F:5:39: unknown fault \"cpu_spik\"; did you mean cpu_spike?"},
+        {V CHAIN "factors:\n" NODES "  - {name: fault, levels: [cpu_spike, retry_storm]}\n",
+         "F:5:39: retry_storm is for the live lab alone; an overload that ends does it, with \"retries\" "
+         "under load (scenarios/retry-storm.yaml)"},
         {V CHAIN "factors:\n" FAULTS "  - {name: node, levels: [web-1, web]}\n",
          "F:5:34: \"web\" is a role, not a node; did you mean role:web?"},
         {V CHAIN "factors:\n" FAULTS "  - {name: node, levels: [1 of web-*]}\n",
@@ -307,7 +311,15 @@ static void the_finding_is_the_one_that_looks_there(void **state)
                  {"service_crash", "service-down"},
                  {"service_hang", "hung"},
                  {"network_delay", "slow-network"},
-                 {"storage_latency", "slow-storage"}};
+                 {"storage_latency", "slow-storage"},
+                 {"noisy_neighbour", "noisy-neighbour"},
+                 {"memory_leak", "leaking"},
+                 {"crash_loop", "exits"},
+                 {"bad_config", "refusing"},
+                 {"io_error", "failing-storage"},
+                 {"disk_full", "full-disk"},
+                 {"overload", "overloaded"},
+                 {"network_cut", "lossy-network"}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         char yaml[1024];
         snprintf(yaml, sizeof yaml, "%sfactors:\n  - {name: fault, levels: [%s]}\n%s", V CHAIN,

@@ -99,7 +99,8 @@ static void the_words_are_those_of_the_tables(void **state)
     static const char *const shapes[] = {SHAPE_TABLE(X)};
 #undef X
     size_t count;
-    const char *const *kinds = fault_kind_names(&count);
+    const char *room[FAULT_COUNT];
+    const char *const *kinds = fault_kind_names_at(FAULT_AT_SYNTHETIC, room, &count);
     check_words(json_object_get(property(part("factor"), "name"), "enum"), factors, COUNT_OF(factors));
     check_words(json_object_get(levels_of(FACTOR_FAULT), "enum"), kinds, count);
     check_words(json_object_get(levels_of(FACTOR_SHAPE), "enum"), shapes, COUNT_OF(shapes));

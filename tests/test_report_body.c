@@ -22,7 +22,9 @@ static const char *const usual[] = {
     "{ \"samples\" : { \"memory_bytes\" : 8400123 , \"service_up\" : 1 } , \"faults\" : [ ] }\n",
     "{\"reports\":[{\"samples\":{\"cpu_utilization\":1e-3}},{" BOOT ",\"samples\":{\"error_ratio\":0.25}}]}",
     "{\"reports\":[]}",
-    "{\"samples\":{\"node_cpu_utilization\":0.12345678901234567,\"storage_latency\":2.5E2}}",
+    "{\"samples\":{\"neighbour_cpu_utilization\":0.12345678901234567,\"storage_latency\":2.5E2}}",
+    "{\"samples\":{\"service_exit\":139,\"offered_load\":9.25,\"storage_error_ratio\":0.5,\"network_loss\":1}"
+    "}",
 };
 
 static const char *const usual_of_many[] = {
@@ -69,13 +71,19 @@ static const char *const wrong[] = {
     "{\"gaps\":[{" BOOT ",\"from\":4,\"to\":3,\"reason\":\"damaged\"}]}",
     "{\"gaps\":[{" BOOT ",\"from\":4,\"to\":5,\"reason\":\"tired\"}]}",
     "{\"gaps\":{}}",
+    "{\"samples\":{\"network_loss\":1.01}}",
+    "{\"samples\":{},\"standing\":[\"shed_lode\"]}",
+    "{\"samples\":{},\"standing\":\"shed_load\"}",
+    "{\"samples\":{},\"faults\":[{\"id\":4,\"state\":\"ended\",\"removal\":\"gone\"}]}",
+    "{\"samples\":{},\"faults\":[{\"id\":4,\"state\":\"ended\",\"metric\":\"nothing\"}]}",
 };
 
 static bool reports_are_equal(const struct report_read *a, const struct report_read *b)
 {
     return strcmp(a->node, b->node) == 0 && a->told_count == b->told_count &&
            a->report.boot == b->report.boot && a->report.sequence == b->report.sequence &&
-           a->report.age_ns == b->report.age_ns && a->report.present == b->report.present &&
+           a->report.age_ns == b->report.age_ns && a->standing == b->standing &&
+           a->report.present == b->report.present &&
            memcmp(a->report.value, b->report.value, sizeof(a->report.value)) == 0;
 }
 
@@ -146,6 +154,25 @@ static void gaps_are_read_with_and_without_reports(void **state)
     assert_false(report_body_read(&body, both, strlen(both), true, &error)); /* not of many nodes */
 }
 
+/* Of a fault that has ended, of one that moves no metric, and of what is in force. */
+static void removals_and_standing_remedies_are_read(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"samples\":{},\"standing\":[\"scale_out\",\"shed_load\"],\"faults\":["
+        "{\"id\":4,\"state\":\"ended\",\"reason\":\"cured\",\"effect\":\"seen\",\"removal\":\"none\"},"
+        "{\"id\":5,\"state\":\"active\",\"metric\":\"none\"}]}";
+    struct report_body body;
+    struct json_error error;
+    assert_true(report_body_read(&body, text, strlen(text), false, &error));
+    assert_int_equal(body.list[0].standing, REMEDY_BIT(SHED_LOAD) | REMEDY_BIT(SCALE_OUT));
+    assert_int_equal(body.list[0].told_count, 2);
+    assert_int_equal(body.list[0].told[0].removal, EFFECT_NONE);
+    assert_int_equal(body.list[0].told[0].effect, EFFECT_SEEN);
+    assert_int_equal(body.list[0].told[1].removal, -1);
+    report_body_free(&body);
+}
+
 static uint64_t random_below(uint64_t *seed, uint64_t below)
 {
     *seed = *seed * 6364136223846793005u + 1442695040888963407u;
@@ -212,6 +239,7 @@ int main(void)
         cmocka_unit_test(usual_bodies_are_read_quickly),
         cmocka_unit_test(what_is_wrong_is_refused_with_a_sentence),
         cmocka_unit_test(gaps_are_read_with_and_without_reports),
+        cmocka_unit_test(removals_and_standing_remedies_are_read),
         cmocka_unit_test(mutants_are_read_the_same_both_ways),
         cmocka_unit_test(numbers_are_rounded_as_strtod_does),
     };

@@ -147,6 +147,20 @@ static void what_outlasts_the_run_is_noted(void **state)
     assert_non_null(strstr(complaints.list[0].text, "for: 10m goes beyond the end of the run at 2m"));
 }
 
+/* A file may be meant for the live lab; in virtual time there are faults that nobody can have. */
+static void what_only_live_runs_can_do_is_read_and_told(void **state)
+{
+    (void)state;
+    read_well(FLEET "faults: [{at: 3s, kind: cpu_spike, on: web-1}]\n");
+    assert_int_equal(scenario_check_synthetic(&scenario, &complaints), 0);
+    read_well(FLEET "faults: [{at: 3s, kind: retry_storm, on: web-1}]\n");
+    assert_int_equal(complaints.count, 0);
+    assert_int_equal(scenario_check_synthetic(&scenario, &complaints), SCENARIO_REFUSED);
+    assert_string_equal(first_line(),
+                        "F:5:1: retry_storm is for the live lab alone; an overload that ends does it, with "
+                        "\"retries\" under load (scenarios/retry-storm.yaml)");
+}
+
 /* --- what is refused ------------------------------------------------------------------------------------ */
 
 static const struct {
@@ -195,6 +209,11 @@ static const struct {
     {FLEET "faults: [{at: 3s, kind: cpu_spike}]\n", "F:5:10: where? \"on: web-1\""},
     {FLEET "faults: [{at: 3s, kind: cpu_spik, on: web-1}]\n",
      "F:5:25: unknown fault \"cpu_spik\"; did you mean cpu_spike?"},
+    {FLEET "faults: [{at: 3s, kind: control_plane_stall, on: web-1}]\n",
+     "F:5:25: control_plane_stall is no fault of a node; write an accident instead: {at: 30s, what: "
+     "suspend_control_plane, for: 60s}"},
+    {FLEET "faults: [{at: 3s, kind: crash_loop, on: web-1, shape: gray}]\n",
+     "F:5:55: shape: there is no crash_loop that nobody sees; leave gray out"},
     {FLEET "faults: [{at: 2m, kind: cpu_spike, on: web-1}]\n",
      "F:5:15: at: 2m is after the end of the run; its duration is 2m"},
     {FLEET "faults: [{at: 3s, kind: cpu_spike, on: web-1, intensity: 200%}]\n",
@@ -584,6 +603,7 @@ int main(void)
         cmocka_unit_test(capacity_that_is_left_out_fits_the_load),
         cmocka_unit_test(a_circle_of_calls_is_noted_and_taken),
         cmocka_unit_test(what_outlasts_the_run_is_noted),
+        cmocka_unit_test(what_only_live_runs_can_do_is_read_and_told),
         cmocka_unit_test(mistakes_are_told_with_their_place_and_mend),
         cmocka_unit_test(faults_that_cannot_be_at_once_are_refused),
         cmocka_unit_test(lists_have_an_end),

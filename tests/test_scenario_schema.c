@@ -97,7 +97,8 @@ static void the_words_are_those_of_the_tables(void **state)
     static const char *const blocks[] = {BLOCK_REASON_TABLE(X)};
 #undef X
     size_t count;
-    const char *const *words = fault_kind_names(&count);
+    const char *room[FAULT_COUNT];
+    const char *const *words = fault_kind_names_at(FAULT_AT_ANYWHERE, room, &count);
     check_words("fault", "kind", words, count);
     words = remedy_names(&count);
     check_words("expectation", "remedy", words, count);

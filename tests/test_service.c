@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* --- keys and values --- */
@@ -37,10 +36,13 @@ static void values_are_put_read_and_removed(void **state)
     assert_int_equal(http(world, "DELETE", "/kv/empty", "")->code, 204);
     refuses(world, "DELETE", "/kv/empty", 404, "no such key");
     struct answer *health = http(world, "GET", "/healthz", "");
-    assert_string_equal(health->body,
-                        "{\"status\":\"ok\",\"name\":\"web-1\",\"folder\":\"primary\",\"keys\":2}\n");
+    assert_string_equal(
+        health->body, "{\"status\":\"ok\",\"name\":\"web-1\",\"folder\":\"primary\",\"keys\":2,\"config\":0,"
+                      "\"shedding\":false}\n");
     assert_int_equal(world->vitals->requests, 12);
-    assert_int_equal(world->vitals->storage_writes, 5);
+    assert_int_equal(world->vitals->arrivals, 11);
+    assert_int_equal(world->vitals->storage_writes, 6); /* one is its start's */
+    assert_int_equal(world->vitals->storage_errors, 0);
     assert_int_equal(world->vitals->storage_since, 0);
     down(world);
     world_free(world);
@@ -62,6 +64,12 @@ static void bad_requests_are_told_what_is_wrong(void **state)
     refuses(world, "POST", "/admin/storage", 400, "folder=primary");
     refuses(world, "POST", "/admin/storage?folder=tertiary", 400, "folder=primary");
     refuses(world, "GET", "/admin/storage?folder=standby", 405, "takes POST");
+    refuses(world, "GET", "/admin/shed?on=yes", 405, "takes POST");
+    refuses(world, "POST", "/admin/shed", 400, "?on=yes or ?on=no");
+    refuses(world, "POST", "/admin/shed?on=perhaps,later", 400, "?on=yes or ?on=no");
+    refuses(world, "POST", "/admin/shed?on=yes", 409, "no capacity");
+    refuses(world, "POST", "/admin/shed?on=no", 409, "no capacity");
+    refuses(world, "POST", "/admin/elsewhere", 404, "/admin/shed");
 
     strcpy(path, "/kv/");
     memset(path + 4, 'k', KV_KEY_MAX_BYTES);
@@ -167,24 +175,18 @@ static void a_foreign_log_and_a_second_service_are_refused(void **state)
 
     (void)state;
     up(world);
-    pid_t second = start();
-    if (second == 0) {
-        world->port = 0;
-        _exit(serve(world));
-    }
-    int status;
-    waitpid(second, &status, 0);
-    assert_int_equal(WEXITSTATUS(status), 3);
+    uint16_t port = world->port;
+    world->port = 0;
+    assert_int_equal(fails_to_start(world), 3);
+    assert_non_null(strstr(complaints(world), "another service has this folder"));
+    world->port = port;
     down(world);
 
     int fd = open(world->log, O_WRONLY | O_TRUNC);
     assert_int_equal(write(fd, "somebody's diary, not ours", 26), 26);
     close(fd);
-    second = start();
-    if (second == 0)
-        _exit(serve(world));
-    waitpid(second, &status, 0);
-    assert_int_equal(WEXITSTATUS(status), 3);
+    assert_int_equal(fails_to_start(world), 3);
+    assert_non_null(strstr(complaints(world), "that this service has not written"));
     assert_int_equal(log_bytes(world), 26);
     world_free(world);
 }

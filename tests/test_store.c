@@ -23,7 +23,8 @@ static void an_empty_file_gets_the_present_schema(void **state)
     assert_int_equal(
         sqlite3_prepare_v2(db,
                            "SELECT application_id, user_version, journal_mode, count(*), max(version), "
-                           "min(name) FROM pragma_application_id, pragma_user_version, "
+                           "(SELECT name FROM migrations WHERE version = 1) FROM pragma_application_id, "
+                           "pragma_user_version, "
                            "pragma_journal_mode, migrations",
                            -1, &statement, NULL),
         SQLITE_OK);

@@ -60,6 +60,7 @@ static struct node_row draw_node(uint32_t number)
                            .seen_at = draw_instant(),
                            .gone = draw_below(2),
                            .synthetic = draw_below(2),
+                           .program = draw_below(2),
                            .calls_count = draw_below(CALLS_MAX + 1)};
     snprintf(row.name, sizeof row.name, "node-%u", number);
     draw_text(row.role, sizeof row.role);
@@ -145,11 +146,13 @@ static struct fault_row draw_fault(uint64_t id)
     row.kind = draw_below(FAULT_COUNT);
     row.state = draw_below(FAULT_FAILED + 1);
     row.effect = draw_below(EFFECT_NONE + 1);
+    row.removal = draw_below(EFFECT_NONE + 1);
     row.shape = draw_below(SHAPE_COUNT);
     row.period_ns = (duration)draw();
     row.intensity = draw_real();
     row.before = draw_real_or_nan();
     row.after = draw_real_or_nan();
+    row.restored = draw_real_or_nan();
     row.lease_ns = (duration)draw();
     row.asked_at = (instant)draw();
     row.injected_at = draw_instant();

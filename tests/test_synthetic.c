@@ -240,23 +240,20 @@ static void they_enrol(struct lab *lab)
 }
 
 /* A node agent that says nothing of being synthetic is a real one. */
-static void a_real_node_is_given_real_faults_only(struct lab *lab)
+static void a_real_node_is_given_what_its_service_can_take(struct lab *lab)
 {
-    assert_int_equal(ask(lab, "PUT", "/v1/nodes/real-1", "{}"), 200);
-    assert_int_equal(ask(lab, "POST", "/v1/faults", "{\"kind\":\"memory_leak\",\"node\":\"real-1\"}"), 422);
-    assert_non_null(strstr(word(lab->json, "detail"),
-                           "real-1 runs a real service; memory_leak can be done to synthetic nodes only"));
-    assert_non_null(strstr(word(lab->json, "detail"), "cpu_spike, network_delay"));
-    assert_int_equal(
-        ask(lab, "POST", "/v1/faults", "{\"kind\":\"cpu_spike\",\"node\":\"real-1\",\"shape\":\"ramp\"}"),
-        422);
-    assert_string_equal(word(lab->json, "pointer"), "/shape");
+    assert_int_equal(ask(lab, "PUT", "/v1/nodes/real-1", "{\"program\":true}"), 200);
+    assert_int_equal(ask(lab, "POST", "/v1/faults", "{\"kind\":\"bad_config\",\"node\":\"real-1\"}"), 422);
+    assert_non_null(strstr(word(lab->json, "detail"), "real-1 runs a program of one's own"));
+    assert_int_equal(ask(lab, "POST", "/v1/faults", "{\"kind\":\"retry_storm\",\"node\":\"web-1\"}"), 422);
+    assert_non_null(strstr(word(lab->json, "detail"), "web-1 is synthetic"));
     assert_int_equal(
         ask(lab, "POST", "/v1/faults", "{\"kind\":\"service_crash\",\"node\":\"web-1\",\"shape\":\"gray\"}"),
         422);
     assert_int_equal(
         ask(lab, "POST", "/v1/faults", "{\"kind\":\"cpu_spike\",\"node\":\"web-1\",\"shape\":\"round\"}"),
         400);
+    assert_string_equal(word(lab->json, "pointer"), "/shape");
     assert_int_equal(
         ask(lab, "POST", "/v1/faults", "{\"kind\":\"cpu_spike\",\"node\":\"web-1\",\"period_s\":3}"), 422);
     assert_int_equal(ask(lab, "DELETE", "/v1/nodes/real-1", NULL), 204);
@@ -295,6 +292,7 @@ static void a_spike_is_healed_by_one_restart(struct lab *lab)
     faults_of_the_world_come_through_the_api(lab); /* meanwhile */
     WAIT_FOR(fault_is(lab, "cpu_spike", "reason", "cured"));
     assert_true(fault_is(lab, "cpu_spike", "effect", "seen"));
+    WAIT_FOR(fault_is(lab, "cpu_spike", "removal", "seen"));
     WAIT_FOR(sample(lab, "web-1", "service_starts") > starts);
     assert_true(sample(lab, "web-1", "service_starts") == starts + 1);
     ask(lab, "GET", "/v1/incidents", NULL);
@@ -340,7 +338,7 @@ static void a_fleet_lives_and_is_healed(void **state)
         .least_ns = MILLISECOND, .tail_ns = 2 * MILLISECOND, .double_ratio = 1, .drift_ratio = 0.01};
     lab.scenario->world.noise_ratio = 0; /* one incident, and only the one that we ask for */
     they_enrol(&lab);
-    a_real_node_is_given_real_faults_only(&lab);
+    a_real_node_is_given_what_its_service_can_take(&lab);
     a_spike_is_healed_by_one_restart(&lab);
     the_control_plane_is_killed(&lab);
     they_say_goodbye(&lab);

@@ -164,10 +164,12 @@ static struct world *odd_world(uint64_t stream)
 static void test_odd_worlds_give_numbers_all_the_same(void **state)
 {
     (void)state;
-    static const double most[METRIC_COUNT] = {
-        [METRIC_CPU_UTILIZATION] = 1,      [METRIC_SERVICE_UP] = 1,
-        [METRIC_ERROR_RATIO] = 1,          [METRIC_FILESYSTEM_UTILIZATION] = 1,
-        [METRIC_NODE_CPU_UTILIZATION] = 1, [METRIC_NODE_MEMORY_UTILIZATION] = 1};
+    static const double most[METRIC_COUNT] = {[METRIC_CPU_UTILIZATION] = 1,
+                                              [METRIC_SERVICE_UP] = 1,
+                                              [METRIC_ERROR_RATIO] = 1,
+                                              [METRIC_FILESYSTEM_UTILIZATION] = 1,
+                                              [METRIC_NEIGHBOUR_CPU_UTILIZATION] = 1,
+                                              [METRIC_NODE_MEMORY_UTILIZATION] = 1};
     for (uint64_t w = 0; w < 200; w++) {
         uint64_t stream = random_stream(w, 4);
         struct world *world = odd_world(stream);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "policy/policy_builtin.h"
 #include "policy/policy_file.h"
 #include "world/world.h"
@@ -173,33 +174,82 @@ static void test_a_healthy_fleet_opens_no_incident_in_two_hours(void **state)
     }
 }
 
-static void test_live_faults_are_healed_where_they_are_by_the_default_policy(void **state)
+/* What the default policy sees each fault by, and does about it first. `apart`: an idle node does not feel
+ * it.
+ */
+static const struct story {
+    enum fault_kind kind;
+    double intensity; /* 0: the default */
+    enum remedy remedy;
+    bool apart;
+} stories[] = {
+    {FAULT_CPU_SPIKE, 0, REMEDY_RESTART_SERVICE, false},
+    {FAULT_NETWORK_DELAY, 0, REMEDY_RESET_NETWORK, false},
+    {FAULT_STORAGE_LATENCY, 0, REMEDY_FAILOVER_STORAGE, false},
+    {FAULT_SERVICE_CRASH, 0, REMEDY_RESTART_SERVICE, false},
+    {FAULT_SERVICE_HANG, 0, REMEDY_RESTART_SERVICE, false},
+    {FAULT_NOISY_NEIGHBOUR, 0, REMEDY_ISOLATE_NEIGHBOUR, true},
+    {FAULT_MEMORY_LEAK, 0, REMEDY_ROLLBACK_RELEASE, false},
+    {FAULT_CRASH_LOOP, 0, REMEDY_ROLLBACK_RELEASE, false},
+    {FAULT_BAD_CONFIG, 0, REMEDY_ROLLBACK_CONFIG, false},
+    {FAULT_NETWORK_LOSS, 0, REMEDY_RESET_NETWORK, false},
+    {FAULT_IO_ERROR, 0, REMEDY_FAILOVER_STORAGE, false},
+    {FAULT_DISK_FULL, 0, REMEDY_CLEAN_DISK, false},
+    {FAULT_OVERLOAD, 36, REMEDY_SCALE_OUT, true}, /* few users: so that two instances carry them */
+    {FAULT_NETWORK_BANDWIDTH, 0, REMEDY_RESET_NETWORK, false},
+    {FAULT_NETWORK_CUT, 0, REMEDY_RESET_NETWORK, false},
+};
+
+static void every_curable_fault_has_a_story(void)
+{
+    uint32_t told = 0;
+    for (size_t i = 0; i < COUNT_OF(stories); i++) {
+        told |= 1u << stories[i].kind;
+    }
+    for (enum fault_kind kind = 0; kind < FAULT_COUNT; kind++) {
+        bool wanted = fault_is_synthetic(kind) && fault_infos[kind].cures != 0;
+        assert_int_equal(told >> kind & 1, wanted);
+    }
+}
+
+/* The database of twelve nodes on which everything depends is struck, and healed by one right command. */
+static void check_story(const struct story *story, uint64_t seed, uint32_t sick)
+{
+    bool idle = seed % 4 == 0 && !story->apart;
+    const struct fault_info *info = &fault_infos[story->kind];
+    struct fleet *f = fleet_new(12, seed, idle);
+    fleet_run(f, 60);
+    struct world_fault fault = {.node = sick,
+                                .kind = (uint8_t)story->kind,
+                                .intensity = story->intensity > 0 ? story->intensity : info->intensity,
+                                .from_at = f->now,
+                                .until_at = INSTANT_NEVER};
+    assert_true(world_strike(f->world, &fault));
+    fleet_run(f, 60);
+    struct world_truth truth;
+    world_truth(f->world, sick, f->now, &truth);
+    print_message(
+        "# %-17s node %2u seed %2llu: %u incidents, %u commands, first %s on node %u, %u effective\n",
+        info->name, sick, (unsigned long long)seed, f->opened, f->acted, remedy_name(f->first_remedy),
+        f->acted_on, f->effective);
+    bool healed =
+        f->acted == 1 && f->acted_on == sick && f->first_remedy == story->remedy &&
+        (truth.faults == 0 || story->kind == FAULT_OVERLOAD) && /* the surge goes on, and is carried */
+        !truth.ill && f->effective >= 1;
+    if (!healed) {
+        fail_msg("%s on node %u, seed %u: see above", info->name, sick, (unsigned)seed);
+    }
+    fleet_free(&f);
+}
+
+static void test_curable_faults_are_healed_where_they_are_by_the_default_policy(void **state)
 {
     (void)state;
-    enum { DATABASE = 11 };
-    for (enum fault_kind kind = 0; kind < (enum fault_kind)FAULT_LIVE_COUNT; kind++) {
-        for (uint64_t seed = 1; seed <= 4; seed++) {
-            struct fleet *f = fleet_new(12, seed, seed == 4);
-            fleet_run(f, 60);
-            struct world_fault fault = {.node = DATABASE,
-                                        .kind = (uint8_t)kind,
-                                        .intensity = fault_infos[kind].intensity,
-                                        .from_at = f->now,
-                                        .until_at = INSTANT_NEVER};
-            assert_true(world_strike(f->world, &fault));
-            fleet_run(f, 60);
-            struct world_truth truth;
-            world_truth(f->world, DATABASE, f->now, &truth);
-            print_message("# %-16s seed %llu: %u incidents, %u commands, first %s on node %u, %u effective\n",
-                          fault_kind_name(kind), (unsigned long long)seed, f->opened, f->acted,
-                          remedy_name(f->first_remedy), f->acted_on, f->effective);
-            assert_int_equal(f->acted, 1);
-            assert_int_equal(f->acted_on, DATABASE);
-            assert_true((fault_infos[kind].cures >> f->first_remedy & 1) != 0);
-            assert_int_equal(truth.faults, 0);
-            assert_false(truth.ill);
-            assert_true(f->effective >= 1);
-            fleet_free(&f);
+    enum { SEEDS = 12 };
+    every_curable_fault_has_a_story();
+    for (size_t i = 0; i < COUNT_OF(stories); i++) {
+        for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+            check_story(&stories[i], seed, 11);
         }
     }
 }
@@ -209,7 +259,8 @@ static void test_what_no_remedy_cures_is_left_alone(void **state)
 {
     (void)state;
     for (enum fault_kind kind = 0; kind < FAULT_COUNT; kind++) {
-        for (uint64_t seed = 1; fault_infos[kind].cures == 0 && seed <= 10; seed++) {
+        bool none = fault_is_synthetic(kind) && fault_infos[kind].cures == 0;
+        for (uint64_t seed = 1; none && seed <= 10; seed++) {
             struct fleet *f = fleet_new(12, seed, false);
             fleet_run(f, 60);
             struct world_fault fault = {.node = (uint32_t)seed,
@@ -255,7 +306,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_healthy_fleet_opens_no_incident_in_two_hours),
-        cmocka_unit_test(test_live_faults_are_healed_where_they_are_by_the_default_policy),
+        cmocka_unit_test(test_curable_faults_are_healed_where_they_are_by_the_default_policy),
         cmocka_unit_test(test_what_no_remedy_cures_is_left_alone),
         cmocka_unit_test(test_gray_faults_make_nobody_act),
     };

@@ -98,6 +98,11 @@ bool lab_world_has(const struct lab_world *lab, uint32_t node, enum metric metri
     return (lab->sample[node].present >> metric & 1) != 0;
 }
 
+bool lab_world_well_has(const struct lab_world *lab, uint32_t node, enum metric metric)
+{
+    return (lab->well[node].present >> metric & 1) != 0;
+}
+
 double lab_world_value(const struct lab_world *lab, uint32_t node, enum metric metric)
 {
     if (!lab_world_has(lab, node, metric)) {
@@ -108,6 +113,6 @@ double lab_world_value(const struct lab_world *lab, uint32_t node, enum metric m
 
 double lab_world_well(const struct lab_world *lab, uint32_t node, enum metric metric)
 {
-    assert_true((lab->well[node].present >> metric & 1) != 0);
+    assert_true(lab_world_well_has(lab, node, metric));
     return lab->well[node].value[metric];
 }

@@ -35,5 +35,6 @@ struct world_truth lab_world_truth(const struct lab_world *lab, uint32_t node);
 double lab_world_value(const struct lab_world *lab, uint32_t node, enum metric metric);
 double lab_world_well(const struct lab_world *lab, uint32_t node, enum metric metric);
 bool lab_world_has(const struct lab_world *lab, uint32_t node, enum metric metric);
+bool lab_world_well_has(const struct lab_world *lab, uint32_t node, enum metric metric);
 
 #endif

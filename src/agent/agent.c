@@ -2,10 +2,12 @@
 
 #include "base/clock.h"
 #include "agent/commander.h"
+#include "agent/folder_use.h"
 #include "agent/injection.h"
 #include "agent/journal.h"
 #include "agent/link.h"
 #include "agent/load.h"
+#include "agent/measures.h"
 #include "agent/outcomes.h"
 #include "agent/ping.h"
 #include "agent/port.h"
@@ -14,11 +16,13 @@
 #include "agent/sampler.h"
 #include "agent/spool.h"
 #include "agent/supervisor.h"
+#include "agent/versions.h"
 #include "agent/warden.h"
 #include "base/check.h"
 #include "base/text.h"
 #include "inject/page.h"
-#include "service/vitals.h"
+#include "inject/preload_image.h"
+#include "inject/vitals.h"
 #include "wire/client.h"
 #include "wire/json.h"
 
@@ -35,6 +39,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define MIB UINT64_C(1048576)
+
 enum { PATH_SIZE = 1024, LOOKS_PER_INTERVAL = 4, PLANE_CONNECTIONS = 6, PLANE_QUEUE = 64 };
 
 static const duration end_limit_ns = 1500 * MILLISECOND; /* a clean end takes no longer than this */
@@ -45,11 +51,12 @@ struct agent {
     uint64_t boot;
     char boot_text[17];
     char data[PATH_SIZE], standby[PATH_SIZE], service_log[PATH_SIZE], relay_log[PATH_SIZE],
-        journal_path[PATH_SIZE], spool_folder[PATH_SIZE], address[64];
+        journal_path[PATH_SIZE], spool_folder[PATH_SIZE], scratch[PATH_SIZE], config[PATH_SIZE],
+        releases_folder[PATH_SIZE], configs_folder[PATH_SIZE], preload[PATH_SIZE], address[64];
     int listen_fd, echo_fd, reserved_fd, page_fd, vitals_fd, service_port;
     struct warden warden;
     struct event_base *base;
-    struct event *tick, *look, *end, *on_term, *on_int;
+    struct event *tick, *look, *end, *on_term, *on_int, *cut;
     struct page *page;
     struct vitals *vitals;
     struct journal *journal;
@@ -59,58 +66,36 @@ struct agent {
     struct load *load;
     struct ping *ping;
     struct sampler *sampler;
+    struct measures measures;
     struct spool *spool;
     struct reporter *reporter;
     struct outcomes *outcomes;
     struct remedies *remedies;
     struct commander *commander;
     struct injection *injection;
-    int ends_wanted; /* while ending: things that have not ended yet */
+    struct versions *releases, *configs;
+    struct folder_use use; /* of the node's disk */
+    bool cut_off;          /* from the control plane, by a fault */
+    int ends_wanted;       /* while ending: things that have not ended yet */
     bool ending;
 };
 
 /* --- sampling and reporting ----------------------------------------------------------------------------- */
 
-static void collect_tree(struct agent *agent, struct tree *tree)
-{
-    pid_t known[] = {link_pid(agent->link), agent->warden.pid};
-    supervisor_set_known(agent->supervisor, known, COUNT_OF(known));
-    supervisor_tree(agent->supervisor, tree);
-    if (supervisor_pid(agent->supervisor) == 0)
-        tree->count = 0; /* what may be left of a dead service is not its service */
-}
-
-/* While it starts or is stopped by a command it is neither up nor down. */
-static void sample_service(const struct agent *agent, struct samples *samples)
-{
-    enum service_state state = supervisor_state(agent->supervisor);
-    if (state == SERVICE_UP || state == SERVICE_DEAD)
-        samples_set(samples, METRIC_SERVICE_UP, state == SERVICE_UP);
-    samples_set(samples, METRIC_SERVICE_STARTS, (double)supervisor_starts(agent->supervisor));
-}
-
-static void sample_users(struct agent *agent, struct samples *samples)
-{
-    struct load_sample load;
-    double seconds;
-    load_take(agent->load, &load);
-    if (load.has_rate)
-        samples_set(samples, METRIC_REQUEST_RATE, load.rate_per_s);
-    if (load.has_latency)
-        samples_set(samples, METRIC_REQUEST_LATENCY, load.latency_s);
-    if (load.has_errors)
-        samples_set(samples, METRIC_ERROR_RATIO, load.error_ratio);
-    if (ping_take(agent->ping, &seconds))
-        samples_set(samples, METRIC_NETWORK_LATENCY, seconds);
-}
-
 static void on_look(evutil_socket_t fd, short what, void *context)
 {
     (void)fd, (void)what;
     struct agent *agent = context;
-    struct tree tree;
-    collect_tree(agent, &tree);
-    sampler_look(agent->sampler, &tree);
+    measures_look(&agent->measures);
+}
+
+/* What is sampled is told as the sensors have it, and one of them may lie. */
+static void report(struct agent *agent, struct samples *samples)
+{
+    injection_lie(agent->injection, samples);
+    injection_observe(agent->injection, samples);
+    reporter_skew_clock(agent->reporter, injection_clock_skew(agent->injection));
+    reporter_report(agent->reporter, samples);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *context)
@@ -118,13 +103,8 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     (void)fd, (void)what;
     struct agent *agent = context;
     struct samples samples = {0};
-    struct tree tree;
-    collect_tree(agent, &tree);
-    sampler_take(agent->sampler, &tree, &samples);
-    sample_service(agent, &samples);
-    sample_users(agent, &samples);
-    injection_observe(agent->injection, &samples);
-    reporter_report(agent->reporter, &samples);
+    measures_take(&agent->measures, &samples);
+    report(agent, &samples);
 }
 
 /* The rest of the interval is told when it is over; this is told now. */
@@ -135,9 +115,13 @@ static void on_service_died(void *context, const char *how)
     fprintf(stderr, "%s: the service %s\n", agent->options.name, how);
     if (agent->ending)
         return;
-    sample_service(agent, &samples);
-    injection_observe(agent->injection, &samples);
-    reporter_report(agent->reporter, &samples);
+    measures_of_life(&agent->measures, &samples);
+    report(agent, &samples);
+}
+
+static void on_service_started(void *context)
+{
+    injection_service_started(((struct agent *)context)->injection);
 }
 
 static void on_first_start(void *context, int result, const char *detail)
@@ -160,11 +144,40 @@ static int pid_of(void *context)
     return (int)supervisor_pid(((struct agent *)context)->supervisor);
 }
 
+static void on_undone(void *context, enum outcome outcome, const char *detail)
+{
+    (void)outcome;
+    fprintf(stderr, "%s: undone: %s\n", ((struct agent *)context)->options.name, detail);
+}
+
 static void obey(void *context, const struct orders *orders)
 {
     struct agent *agent = context;
     injection_obey(agent->injection, orders);
     commander_obey(agent->commander, orders);
+    /* It is asked for again until nothing stands any more, so one that finds us busy is not lost. */
+    if (orders->undo && remedies_standing(agent->remedies))
+        remedies_undo(agent->remedies, on_undone, agent);
+}
+
+static uint32_t standing_of(void *context)
+{
+    return remedies_standing(((struct agent *)context)->remedies);
+}
+
+/* The fault that asks for it may have come with an answer that is still being read. */
+static void cut(void *context, bool cut)
+{
+    struct agent *agent = context;
+    agent->cut_off = cut;
+    event_active(agent->cut, EV_TIMEOUT, 0);
+}
+
+static void on_cut(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    struct agent *agent = context;
+    client_cut(agent->plane, agent->cut_off);
 }
 
 static void meet_epoch(void *context, uint64_t epoch)
@@ -177,11 +190,45 @@ static uint64_t epoch_seen(void *context)
     return journal_epoch_floor(((struct agent *)context)->journal);
 }
 
+/* --- what remedies need of the injection ---------------------------------------------------------------- */
+
+static int neighbours(void *context)
+{
+    struct tree others;
+    injection_others(((struct agent *)context)->injection, &others);
+    return (int)others.count;
+}
+
+static int isolate(void *context, bool isolate)
+{
+    return injection_isolate(((struct agent *)context)->injection, isolate);
+}
+
+static void cleaned(void *context)
+{
+    injection_tell_room(((struct agent *)context)->injection);
+}
+
+static void rolled_back(void *context, enum remedy remedy)
+{
+    injection_cured(((struct agent *)context)->injection, remedy);
+}
+
+static void reboot(void *context)
+{
+    injection_reboot(((struct agent *)context)->injection);
+}
+
+static double offered(void *context)
+{
+    return ((struct agent *)context)->measures.offered;
+}
+
 static void carried_out(void *context, enum remedy remedy)
 {
     struct agent *agent = context;
     injection_cured(agent->injection, remedy);
-    if (remedy == REMEDY_RESTART_SERVICE)
+    if (remedy == REMEDY_RESTART_SERVICE || remedy == REMEDY_ROLLBACK_RELEASE || remedy == REMEDY_REBOOT_NODE)
         reporter_hello(agent->reporter); /* with the new process id */
 }
 
@@ -222,6 +269,7 @@ static void on_signal(evutil_socket_t number, short what, void *context)
     event_add(agent->end, &limit);
     event_del(agent->tick);
     event_del(agent->look);
+    client_cut(agent->plane, false); /* a goodbye goes through */
     load_pause(agent->load, true);
     commander_stop(agent->commander);
     reporter_goodbye(agent->reporter, goodbye_limit_ns, on_goodbye);
@@ -233,20 +281,23 @@ static void agent_fini(struct agent *agent)
 {
     commander_free(&agent->commander);
     remedies_free(&agent->remedies);
+    injection_free(&agent->injection);
     if (agent->plane)
         client_free(&agent->plane);
     outcomes_free(&agent->outcomes);
     reporter_free(&agent->reporter);
     spool_close(&agent->spool);
-    injection_free(&agent->injection);
     sampler_free(&agent->sampler);
     ping_free(&agent->ping);
     load_free(&agent->load);
     link_free(&agent->link);
     supervisor_free(&agent->supervisor);
     warden_end(&agent->warden);
+    versions_close(&agent->releases);
+    versions_close(&agent->configs);
     journal_close(&agent->journal);
-    struct event *const events[] = {agent->tick, agent->look, agent->end, agent->on_term, agent->on_int};
+    struct event *const events[] = {agent->tick,    agent->look,   agent->end,
+                                    agent->on_term, agent->on_int, agent->cut};
     for (size_t i = 0; i < COUNT_OF(events); i++)
         if (events[i])
             event_free(events[i]);
@@ -293,6 +344,14 @@ static int check_options(struct agent *agent)
     options->load_rate = options->load_rate == 0 ? 20 : options->load_rate < 0 ? 0 : options->load_rate;
     if (options->load_rate > 5000)
         return complain(agent, -ERANGE, "the load's rate");
+    if (options->capacity_per_s == 0 && !options->exec)
+        options->capacity_per_s = 500;
+    if (options->capacity_per_s > 1e6)
+        return complain(agent, -ERANGE, "the capacity, which is at most 1000000 requests a second");
+    options->quota_bytes = options->quota_bytes ? options->quota_bytes : 256 * MIB;
+    options->memory_bytes = options->memory_bytes ? options->memory_bytes : 256 * MIB;
+    if (options->quota_bytes < 16 * MIB || options->memory_bytes < 16 * MIB)
+        return complain(agent, -ERANGE, "the quota and the memory, which are at least 16 MiB");
     if (!options->probe || !options->exec)
         options->probe = options->exec ? "tcp" : NULL;
     if (options->probe && !load_probe_is_legal(options->probe))
@@ -324,8 +383,15 @@ static int open_folder(struct agent *agent)
     snprintf(agent->relay_log, PATH_SIZE, "%s/relay.log", folder);
     snprintf(agent->journal_path, PATH_SIZE, "%s/commands.journal", folder);
     snprintf(agent->spool_folder, PATH_SIZE, "%s/spool", folder);
+    snprintf(agent->scratch, PATH_SIZE, "%s/scratch", folder);
+    snprintf(agent->releases_folder, PATH_SIZE, "%s/releases", folder);
+    snprintf(agent->configs_folder, PATH_SIZE, "%s/configs", folder);
+    snprintf(agent->config, PATH_SIZE, "%s/configs/current/conf", folder);
+    snprintf(agent->preload, PATH_SIZE, "%s/preload.so", folder);
+    agent->use = (struct folder_use){.folders = {agent->data, agent->standby, agent->scratch}};
     int error = make_folder(agent->data);
     error = error ? error : make_folder(agent->standby);
+    error = error ? error : make_folder(agent->scratch);
     if (error)
         return complain(agent, error, folder);
     error = journal_open(&agent->journal, agent->journal_path);
@@ -339,6 +405,28 @@ static int open_folder(struct agent *agent)
     else if (error)
         complain(agent, error, agent->journal_path);
     return error;
+}
+
+/* What version 1 of the release holds: how the service is started. */
+static void release_text(const struct agent *agent, char *out, size_t size)
+{
+    snprintf(out, size, "%s\n", agent->options.exec ? agent->options.exec : "the built-in service");
+}
+
+/* After the journal, whose lock keeps others out. Faults of a node agent that was killed may have left their
+ * traces. */
+static int open_versions(struct agent *agent)
+{
+    char text[VERSION_TEXT_MAX];
+    release_text(agent, text, sizeof text);
+    int error = versions_open(&agent->releases, agent->releases_folder, "run", text);
+    if (error)
+        return complain(agent, error, agent->releases_folder);
+    error = versions_open(&agent->configs, agent->configs_folder, "conf", "{\"version\": 1}\n");
+    if (error)
+        return complain(agent, error, agent->configs_folder);
+    error = agent->options.exec ? preload_write(agent->preload) : 0;
+    return error ? complain(agent, error, agent->preload) : 0;
 }
 
 /* After the journal, whose lock keeps others out. */
@@ -410,7 +498,10 @@ static int make_processes(struct agent *agent)
                                             .data_folder = agent->data,
                                             .standby_folder = agent->standby,
                                             .log_path = agent->service_log,
+                                            .config_path = agent->config,
+                                            .preload_path = agent->options.exec ? agent->preload : NULL,
                                             .died = on_service_died,
+                                            .started = on_service_started,
                                             .context = agent};
     struct link_options link = {.binary = agent->options.binary,
                                 .listen_fd = agent->listen_fd,
@@ -424,7 +515,11 @@ static int make_processes(struct agent *agent)
     agent->link = link_new(agent->base, &link);
     agent->load = load_new(agent->base, &load);
     agent->ping = ping_new(agent->base, port_of(agent->echo_fd));
-    agent->sampler = sampler_new(agent->options.exec ? NULL : agent->vitals, agent->data);
+    struct sampler_options sampler = {.vitals = agent->vitals,
+                                      .use = &agent->use,
+                                      .quota_bytes = agent->options.quota_bytes,
+                                      .memory_bytes = agent->options.memory_bytes};
+    agent->sampler = sampler_new(&sampler);
     return agent->supervisor && agent->link && agent->load && agent->ping && agent->sampler ? 0 : -ENOMEM;
 }
 
@@ -437,6 +532,7 @@ static int make_obedience(struct agent *agent)
                                         .boot = agent->boot,
                                         .address = agent->address,
                                         .faults = faults_of,
+                                        .standing = standing_of,
                                         .pid = pid_of,
                                         .obey = obey,
                                         .meet_epoch = meet_epoch,
@@ -445,18 +541,48 @@ static int make_obedience(struct agent *agent)
     struct remedies_options remedies = {.supervisor = agent->supervisor,
                                         .link = agent->link,
                                         .load = agent->load,
+                                        .ping = agent->ping,
                                         .page = agent->page,
+                                        .releases = agent->releases,
+                                        .configs = agent->configs,
+                                        .name = agent->options.name,
+                                        .data_folder = agent->data,
+                                        .standby_folder = agent->standby,
+                                        .scratch_folder = agent->scratch,
+                                        .log_path = agent->service_log,
+                                        .quota_bytes = agent->options.quota_bytes,
+                                        .capacity_per_s = agent->options.capacity_per_s,
                                         .echo_port = port_of(agent->echo_fd),
-                                        .built_in = !agent->options.exec};
+                                        .built_in = !agent->options.exec,
+                                        .neighbours = neighbours,
+                                        .isolate = isolate,
+                                        .cleaned = cleaned,
+                                        .rolled_back = rolled_back,
+                                        .reboot = reboot,
+                                        .offered = offered,
+                                        .context = agent};
     struct injection_options injection = {.page = agent->page,
+                                          .page_fd = agent->page_fd,
                                           .supervisor = agent->supervisor,
+                                          .load = agent->load,
                                           .journal = agent->journal,
+                                          .releases = agent->releases,
+                                          .configs = agent->configs,
+                                          .use = &agent->use,
+                                          .scratch_folder = agent->scratch,
+                                          .binary = agent->options.binary,
                                           .interval_ns = agent->options.interval_ns,
-                                          .built_in = !agent->options.exec};
+                                          .usual_per_s = agent->options.load_rate,
+                                          .capacity_per_s = agent->options.capacity_per_s,
+                                          .quota_bytes = agent->options.quota_bytes,
+                                          .memory_bytes = agent->options.memory_bytes,
+                                          .built_in = !agent->options.exec,
+                                          .cut = cut,
+                                          .context = agent};
     agent->reporter = reporter_new(&reporter);
     agent->outcomes = outcomes_new(agent->base, agent->plane, agent->options.name, agent->journal);
     agent->remedies = remedies_new(agent->base, &remedies);
-    agent->injection = injection_new(&injection);
+    agent->injection = injection_new(agent->base, &injection);
     if (!agent->reporter || !agent->outcomes || !agent->remedies || !agent->injection)
         return -ENOMEM;
     struct commander_options commander = {.boot = agent->boot,
@@ -465,6 +591,14 @@ static int make_obedience(struct agent *agent)
                                           .remedies = agent->remedies,
                                           .carried_out = carried_out,
                                           .context = agent};
+    agent->measures = (struct measures){.options = &agent->options,
+                                        .supervisor = agent->supervisor,
+                                        .link = agent->link,
+                                        .load = agent->load,
+                                        .ping = agent->ping,
+                                        .sampler = agent->sampler,
+                                        .injection = agent->injection,
+                                        .warden = agent->warden.pid};
     agent->commander = commander_new(agent->base, &commander);
     return agent->commander ? 0 : -ENOMEM;
 }
@@ -501,12 +635,13 @@ static int agent_init(struct agent *agent)
 {
     int error = check_options(agent);
     error = error ? error : open_folder(agent);
+    error = error ? error : open_versions(agent);
     error = error ? error : make_boot(agent);
     error = error ? error : open_spool(agent);
     if (error)
         return error;
-    error = warden_start(&agent->warden,
-                         agent->boot_text); /* before there is anything that it must not inherit */
+    error = warden_start(&agent->warden, agent->boot_text,
+                         agent->options.folder); /* before there is anything that it must not inherit */
     error = error ? error : open_ports(agent);
     error = error ? error : open_pages(agent);
     if (error)
@@ -514,7 +649,8 @@ static int agent_init(struct agent *agent)
     agent->base = event_base_new();
     if (!agent->base)
         return -ENOMEM;
-    error = open_plane(agent);
+    agent->cut = event_new(agent->base, -1, 0, on_cut, agent);
+    error = agent->cut ? open_plane(agent) : -ENOMEM;
     error = error ? error : make_processes(agent);
     error = error ? error : make_obedience(agent);
     return error ? error : make_events(agent);

@@ -19,6 +19,7 @@
 #include "base/units.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum { AGENT_CALLS_MAX = 8 };
 
@@ -48,7 +49,11 @@ struct agent_options {
     const char *probe;    /* how users see that program: http:PATH, tcp, or tcp:TEXT (TEXT and CR LF are sent,
                              any answer counts) [tcp] */
     double load_rate;     /* requests per second of the built-in service's users [20]; < 0: none */
-    const char *binary;   /* what to start as service and relay [/proc/self/exe] */
+    double capacity_per_s; /* requests that the node is provisioned for; the built-in service works that long
+                              for each [500]; < 0: not said, and no work */
+    uint64_t quota_bytes;  /* of disk for the data folder and what lies beside it [256 MiB] */
+    uint64_t memory_bytes; /* of memory that the node has [256 MiB] */
+    const char *binary;    /* what to start as service and relay [/proc/self/exe] */
 };
 
 /* Runs until SIGTERM or SIGINT; then says goodbye, stops what it started and returns 0. Returns a negative

@@ -11,10 +11,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+static struct child *children; /* all that have not been reaped yet */
+
+bool child_is_watched(pid_t pid)
+{
+    for (const struct child *child = children; child; child = child->next)
+        if (child->pid == pid)
+            return true;
+    return false;
+}
+
 /* In the new process, between fork and exec: only calls that are safe there. */
 static _Noreturn void child_become(const struct child_options *options, pid_t parent)
 {
-    setpgid(0, 0);
+    if (setpgid(0, options->group) < 0 && options->group) /* the group has died: a helper is not wanted */
+        _exit(127);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) /* it died before the line above */
         _exit(127);
@@ -44,6 +55,11 @@ static void child_forget(struct child *child)
         event_free(child->watch);
     if (child->pidfd >= 0)
         close(child->pidfd);
+    struct child **link = &children;
+    while (*link && *link != child)
+        link = &(*link)->next;
+    if (*link)
+        *link = child->next;
     *child = (struct child){.pidfd = -1};
 }
 
@@ -70,8 +86,11 @@ int child_start(struct child *child, struct event_base *base, const struct child
         return -errno;
     if (pid == 0)
         child_become(options, parent);
-    setpgid(pid, pid); /* both sides do it, so that neither has to wait for the other */
-    *child = (struct child){.pid = pid, .died = options->died, .context = options->context};
+    pid_t group = options->group ? options->group : pid;
+    setpgid(pid, group); /* both sides do it, so that neither has to wait for the other */
+    *child = (struct child){
+        .pid = pid, .group = group, .died = options->died, .context = options->context, .next = children};
+    children = child;
     child->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (child->pidfd >= 0)
         child->watch = event_new(base, child->pidfd, EV_READ | EV_PERSIST, child_on_death, child);
@@ -86,7 +105,7 @@ int child_start(struct child *child, struct event_base *base, const struct child
 void child_signal(const struct child *child, int signal_number)
 {
     if (child->pid > 0)
-        kill(-child->pid, signal_number);
+        kill(child->group == child->pid ? -child->pid : child->pid, signal_number);
 }
 
 void child_reap(struct child *child)
@@ -97,6 +116,11 @@ void child_reap(struct child *child)
     while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
         ;
     child_forget(child);
+}
+
+int child_exit_code(int status)
+{
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 void child_status_text(int status, char *out, size_t size)

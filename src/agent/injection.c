@@ -1,65 +1,34 @@
 #include "agent/injection.h"
 
-#include "base/clock.h"
+#include "agent/fault.h"
+#include "agent/folder_use.h"
 #include "agent/journal.h"
 #include "agent/supervisor.h"
-#include "inject/leash.h"
+#include "base/clock.h"
+#include "core/fault.h"
 #include "inject/page.h"
 #include "wire/json.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FAULTS_MAX = 32, REASON_SIZE = 128, INTERVALS_FOR_EFFECT = 6 };
-
-static const duration seconds_for_effect_ns = 6 * SECOND;
+static const duration tick_ns = 50 * MILLISECOND;
 static const duration nearly_over_ns =
     1500 * MILLISECOND; /* left of a lease when the control plane lets go of it */
 
-enum fault_state { FAULT_IS_ACTIVE, FAULT_IS_ENDED, FAULT_IS_FAILED };
-enum fault_effect { EFFECT_IS_WAITING, EFFECT_IS_SEEN, EFFECT_IS_NONE };
-
 static const char *const state_words[] = {"active", "ended", "failed"};
-static const char *const effect_words[] = {"waiting", "seen", "none"};
-
-struct fault {
-    uint64_t id;
-    double intensity;
-    double before, after; /* of its metric: the last sample before it, the most moved one since */
-    int64_t began_ns, until_ns;
-    int kind;
-    int leash_fd;
-    enum fault_state state;
-    enum fault_effect effect;
-    char reason[REASON_SIZE];
-    bool has_before, has_after;
-    bool listed; /* by the newest answer */
-    bool told;   /* its end was in a report */
-};
-
-struct injection {
-    struct injection_options options;
-    struct samples last; /* the newest of each metric */
-    struct fault faults[FAULTS_MAX];
-    size_t count;
-};
+static const char *const sight_words[] = {"waiting", "seen", "none"};
 
 /* --- ends ----------------------------------------------------------------------------------------------- */
 
-static bool is_on_page(int kind)
+static void fault_end(struct fault *fault, const char *reason)
 {
-    return kind == FAULT_CPU_SPIKE || kind == FAULT_NETWORK_DELAY || kind == FAULT_STORAGE_LATENCY;
-}
-
-static void fault_end(struct injection *injection, struct fault *fault, const char *reason)
-{
-    if (is_on_page(fault->kind))
-        page_clear(injection->options.page, (enum fault_kind)fault->kind);
-    leash_release(&fault->leash_fd);
+    strike_end(fault);
     fault->state = FAULT_IS_ENDED;
+    fault->ended_ns = monotonic_ns();
+    fault->told = false;
     snprintf(fault->reason, sizeof fault->reason, "%s", reason);
 }
 
@@ -69,137 +38,134 @@ static void fault_fail(struct fault *fault, const char *reason)
     snprintf(fault->reason, sizeof fault->reason, "%s", reason);
 }
 
+static void fault_free(struct fault *fault)
+{
+    if (fault->state == FAULT_IS_ACTIVE)
+        strike_end(fault);
+    strike_bury(fault);
+    free(fault);
+}
+
 /* --- beginnings ----------------------------------------------------------------------------------------- */
-
-static void strike_crash(struct injection *injection, struct fault *fault)
-{
-    pid_t pid = supervisor_pid(injection->options.supervisor);
-    if (pid <= 0)
-        fault_fail(fault, "the service is not running");
-    else if (journal_strike(injection->options.journal, fault->id, fault->until_ns - fault->began_ns) < 0)
-        fault_fail(fault, "the command journal cannot be written");
-    else if (kill(pid, SIGKILL) < 0)
-        fault_fail(fault, strerror(errno));
-}
-
-static void strike_hang(struct injection *injection, struct fault *fault)
-{
-    pid_t pid = supervisor_pid(injection->options.supervisor);
-    if (pid <= 0) {
-        fault_fail(fault, "the service is not running");
-        return;
-    }
-    if (journal_strike(injection->options.journal, fault->id, fault->until_ns - fault->began_ns) < 0) {
-        fault_fail(fault, "the command journal cannot be written");
-        return;
-    }
-    int error = leash_hang(pid, fault->until_ns - fault->began_ns, &fault->leash_fd);
-    if (error < 0)
-        fault_fail(fault, strerror(-error));
-}
 
 static bool same_is_on(const struct injection *injection, const struct fault *fault)
 {
     for (size_t i = 0; i < injection->count; i++) {
-        const struct fault *other = &injection->faults[i];
+        const struct fault *other = injection->faults[i];
         if (other != fault && other->kind == fault->kind && other->state == FAULT_IS_ACTIVE)
             return true;
     }
     return false;
 }
 
+static double level_now(const struct fault *fault, int64_t now_ns)
+{
+    double level = fault_level((enum shape)fault->shape, now_ns - fault->began_ns,
+                               fault->until_ns - fault->began_ns, fault->period_ns);
+    if (fault_is_on_or_off((enum fault_kind)fault->kind))
+        return level >= 0.5 ? 1 : 0;
+    return level;
+}
+
 static void fault_strike(struct injection *injection, struct fault *fault)
 {
-    bool service_reads_page = fault->kind == FAULT_CPU_SPIKE || fault->kind == FAULT_STORAGE_LATENCY;
+    uint32_t place = injection->options.built_in ? FAULT_AT_SERVICE : FAULT_AT_PROGRAM;
     bool once = fault->kind == FAULT_SERVICE_CRASH || fault->kind == FAULT_SERVICE_HANG;
+    const char *why = NULL;
     if (fault->kind < 0)
-        fault_fail(fault, "this node agent has no such fault");
-    else if (fault->until_ns <= fault->began_ns)
-        fault_end(injection, fault, "expired");
-    else if (once && journal_has_struck(injection->options.journal, fault->id))
-        fault_end(injection, fault, "cured"); /* by our own restart: the process it struck is gone */
-    else if (service_reads_page && !injection->options.built_in)
-        fault_fail(fault, "this node runs a program of its own; only the built-in service has this fault");
+        why = "this node agent has no such fault";
+    else if (fault->shape < 0 || !fault_shape_fits((enum fault_kind)fault->kind, (enum shape)fault->shape,
+                                                   fault->until_ns - fault->began_ns, fault->period_ns))
+        why = "this fault cannot have that shape";
+    else if (!(fault_infos[fault->kind].places & place))
+        why = "this node runs a program of its own; only the built-in service has this fault";
     else if (same_is_on(injection, fault))
-        fault_fail(fault, "another fault of this kind is on already");
-    else if (fault->kind == FAULT_SERVICE_CRASH)
-        strike_crash(injection, fault);
-    else if (fault->kind == FAULT_SERVICE_HANG)
-        strike_hang(injection, fault);
-    else
-        page_set(injection->options.page, (enum fault_kind)fault->kind, fault->intensity, fault->until_ns);
+        why = "another fault of this kind is on already";
+    if (why) {
+        fault_fail(fault, why);
+    } else if (fault->until_ns <= fault->began_ns) {
+        fault_end(fault, "expired");
+    } else if (once && journal_has_struck(injection->options.journal, fault->id)) {
+        fault_end(fault, "cured"); /* by our own restart: the process it struck is gone */
+    } else if ((why = strike_begin(fault))) {
+        fault_fail(fault, why);
+    } else {
+        fault->level = level_now(fault, fault->began_ns);
+        strike_drive(fault, fault->level);
+    }
 }
 
 static void fault_add(struct injection *injection, const struct fault_order *order)
 {
-    if (injection->count == FAULTS_MAX)
+    struct fault *fault = injection->count < FAULTS_MAX ? calloc(1, sizeof *fault) : NULL;
+    if (!fault)
         return; /* it will be listed again, when others are forgotten */
-    struct fault *fault = &injection->faults[injection->count++];
+    injection->faults[injection->count++] = fault;
     double lease_s = order->lease_s < 1e6 ? order->lease_s : 1e6;
-    *fault = (struct fault){.id = order->id,
+    *fault = (struct fault){.injection = injection,
+                            .id = order->id,
                             .kind = order->kind,
+                            .shape = order->shape,
+                            .period_ns = duration_from_seconds(order->period_s),
                             .intensity = order->intensity,
                             .began_ns = monotonic_ns(),
                             .leash_fd = -1,
+                            .helper = {.pidfd = -1},
                             .listed = true};
     fault->until_ns = fault->began_ns + duration_from_seconds(lease_s);
     if (fault->kind >= 0) {
-        enum metric metric = fault_infos[fault->kind].metric;
-        fault->has_before = samples_have(&injection->last, metric);
-        fault->before = injection->last.value[metric];
-        if (fault->intensity <= 0)
-            fault->intensity = fault_infos[fault->kind].intensity;
+        const struct fault_info *info = &fault_infos[fault->kind];
+        fault->has_before = info->metric != METRIC_NONE && samples_have(&injection->last, info->metric);
+        fault->before = fault->has_before ? injection->last.value[info->metric] : 0;
+        if (fault->intensity <= 0 && info->least > 0)
+            fault->intensity = info->intensity;
+        if (fault->shape == SHAPE_GRAY)
+            fault->intensity = fault_gray((enum fault_kind)fault->kind, fault->intensity);
     }
     fault_strike(injection, fault);
 }
 
-/* --- effects -------------------------------------------------------------------------------------------- */
+/* --- time passes ---------------------------------------------------------------------------------------- */
 
-/* At least half of what the intensity promises, beyond what was there before. */
-static bool has_moved(const struct fault *fault, double value)
+static void fault_tick(struct fault *fault, int64_t now_ns)
 {
-    double before = fault->has_before ? fault->before : 0;
-    switch (fault->kind) {
-    case FAULT_CPU_SPIKE:
-        return value >= before + 0.5 * fault->intensity * (1 - before);
-    case FAULT_SERVICE_CRASH:
-        return value == 0;
-    case FAULT_SERVICE_HANG:
-        return value > 0.5;
-    default:
-        return value >= before + 0.5 * fault->intensity;
-    }
-}
-
-static void fault_observe(struct injection *injection, struct fault *fault, const struct samples *samples)
-{
-    enum metric metric = fault_infos[fault->kind].metric;
-    duration patience_ns = INTERVALS_FOR_EFFECT * injection->options.interval_ns;
-    if (patience_ns < seconds_for_effect_ns)
-        patience_ns = seconds_for_effect_ns;
-    int64_t now_ns = monotonic_ns();
-    if (samples_have(samples, metric)) {
-        double value = samples->value[metric];
-        bool more = metric_infos[metric].worse_up ? value > fault->after : value < fault->after;
-        if (!fault->has_after || more)
-            fault->after = value;
-        fault->has_after = true;
-        if (has_moved(fault, value))
-            fault->effect = EFFECT_IS_SEEN;
-    }
-    if (fault->effect == EFFECT_IS_WAITING && now_ns - fault->began_ns > patience_ns)
-        fault->effect = EFFECT_IS_NONE;
+    if (fault->state == FAULT_IS_ACTIVE && now_ns >= fault->until_ns)
+        fault_end(fault, "expired");
     if (now_ns >= fault->until_ns)
-        fault_end(injection, fault, "expired");
+        strike_bury(fault);
+    if (fault->state != FAULT_IS_ACTIVE)
+        return;
+    double level = level_now(fault, now_ns);
+    if (level != fault->level) {
+        fault->level = level;
+        strike_drive(fault, level);
+    }
+    const char *why = strike_tick(fault, now_ns);
+    if (why)
+        fault_end(fault, why);
 }
 
-/* --- the calls ------------------------------------------------------------------------------------------ */
+static void on_tick(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    struct injection *injection = context;
+    int64_t now_ns = monotonic_ns();
+    for (size_t i = 0; i < injection->count; i++)
+        fault_tick(injection->faults[i], now_ns);
+}
 
-struct injection *injection_new(const struct injection_options *options)
+/* --- the life ------------------------------------------------------------------------------------------- */
+
+struct injection *injection_new(struct event_base *base, const struct injection_options *options)
 {
     struct injection *injection = calloc(1, sizeof *injection);
-    if (injection)
-        injection->options = *options;
+    if (!injection)
+        return NULL;
+    injection->base = base;
+    injection->options = *options;
+    injection->tick = event_new(base, -1, EV_PERSIST, on_tick, injection);
+    if (!injection->tick)
+        injection_free(&injection);
     return injection;
 }
 
@@ -207,16 +173,42 @@ void injection_free(struct injection **owner)
 {
     struct injection *injection = *owner;
     *owner = NULL;
-    for (size_t i = 0; injection && i < injection->count; i++)
-        leash_release(&injection->faults[i].leash_fd);
+    if (!injection)
+        return;
+    for (size_t i = 0; i < injection->count; i++)
+        fault_free(injection->faults[i]);
+    if (injection->tick)
+        event_free(injection->tick);
     free(injection);
 }
+
+/* Those that are over and told of are forgotten; the others need their time. */
+static void sweep(struct injection *injection)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < injection->count; i++) {
+        struct fault *fault = injection->faults[i];
+        bool over = fault->state != FAULT_IS_ACTIVE && !fault->listed && fault->told && !fault->helper.pid;
+        if (over)
+            fault_free(fault);
+        else
+            injection->faults[kept++] = fault;
+    }
+    injection->count = kept;
+    struct timeval tick = timeval_of(tick_ns);
+    if (kept == 0)
+        event_del(injection->tick);
+    else if (!event_pending(injection->tick, EV_TIMEOUT, NULL))
+        event_add(injection->tick, &tick);
+}
+
+/* --- orders --------------------------------------------------------------------------------------------- */
 
 static struct fault *fault_find(struct injection *injection, uint64_t id)
 {
     for (size_t i = 0; i < injection->count; i++)
-        if (injection->faults[i].id == id)
-            return &injection->faults[i];
+        if (injection->faults[i]->id == id)
+            return injection->faults[i];
     return NULL;
 }
 
@@ -225,63 +217,162 @@ void injection_obey(struct injection *injection, const struct orders *orders)
     if (!orders->has_faults)
         return;
     for (size_t i = 0; i < injection->count; i++)
-        injection->faults[i].listed = false;
+        injection->faults[i]->listed = false;
+    /* What is to go goes first: a fault of the same kind may take its place. */
     for (size_t i = 0; i < orders->faults_count; i++) {
         struct fault *fault = fault_find(injection, orders->faults[i].id);
         if (fault)
             fault->listed = true;
-        else
-            fault_add(injection, &orders->faults[i]);
     }
-    size_t kept = 0;
     for (size_t i = 0; i < injection->count; i++) {
-        struct fault *fault = &injection->faults[i];
+        struct fault *fault = injection->faults[i];
         if (!fault->listed && fault->state == FAULT_IS_ACTIVE)
-            fault_end(injection, fault,
-                      fault->until_ns - monotonic_ns() < nearly_over_ns ? "expired" : "cleared");
-        else if (!fault->listed && fault->told)
-            continue;
-        injection->faults[kept++] = *fault;
+            fault_end(fault, fault->until_ns - monotonic_ns() < nearly_over_ns ? "expired" : "cleared");
     }
-    injection->count = kept;
+    for (size_t i = 0; i < orders->faults_count; i++)
+        if (!fault_find(injection, orders->faults[i].id))
+            fault_add(injection, &orders->faults[i]);
+    sweep(injection);
+}
+
+/* --- what others do ------------------------------------------------------------------------------------- */
+
+void injection_service_started(struct injection *injection)
+{
+    for (size_t i = 0; i < injection->count; i++)
+        if (injection->faults[i]->state == FAULT_IS_ACTIVE)
+            strike_started(injection->faults[i]);
+}
+
+/* These go on whatever is done; a remedy only lets the node bear them. */
+static bool is_borne(int kind)
+{
+    return kind == FAULT_OVERLOAD || kind == FAULT_RETRY_STORM;
+}
+
+void injection_cured(struct injection *injection, enum remedy remedy)
+{
+    uint32_t did = 1u << remedy;
+    if (remedy == REMEDY_REBOOT_NODE)
+        did |= REMEDY_BIT(RESTART_SERVICE) | REMEDY_BIT(RESET_NETWORK);
+    for (size_t i = 0; i < injection->count; i++) {
+        struct fault *fault = injection->faults[i];
+        if (fault->state == FAULT_IS_ACTIVE && fault_infos[fault->kind].cures & did && !is_borne(fault->kind))
+            fault_end(fault, "cured");
+    }
+}
+
+int injection_isolate(struct injection *injection, bool isolate)
+{
+    int count = 0;
+    for (size_t i = 0; i < injection->count; i++) {
+        struct fault *fault = injection->faults[i];
+        if (fault->kind != FAULT_NOISY_NEIGHBOUR || !fault->helper.pid)
+            continue;
+        child_signal(&fault->helper, isolate ? SIGSTOP : SIGCONT);
+        fault->isolated = isolate;
+        count++;
+    }
+    return count;
+}
+
+void injection_tell_room(struct injection *injection)
+{
+    uint64_t used = folder_use_bytes(injection->options.use), quota = injection->options.quota_bytes;
+    page_set_room(injection->options.page, used < quota ? quota - used : 0);
+    injection->room_ns = monotonic_ns();
+}
+
+void injection_reboot(struct injection *injection)
+{
+    for (size_t i = 0; i < injection->count; i++) {
+        struct fault *fault = injection->faults[i];
+        fault->isolated = false;
+        if (fault->state == FAULT_IS_ACTIVE && fault->kind == FAULT_NOISY_NEIGHBOUR)
+            fault_end(fault, "cured"); /* nothing of the node's processes outlives its reboot */
+        strike_bury(fault);
+    }
+}
+
+void injection_others(const struct injection *injection, struct tree *others)
+{
+    others->count = 0;
+    for (size_t i = 0; i < injection->count; i++) {
+        const struct fault *fault = injection->faults[i];
+        if (fault->kind == FAULT_NOISY_NEIGHBOUR && fault->helper.pid && others->count < TREE_MAX)
+            others->pid[others->count++] = fault->helper.pid;
+    }
+}
+
+size_t injection_children(const struct injection *injection, pid_t *pids, size_t most)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < injection->count && count < most; i++) {
+        const struct fault *fault = injection->faults[i];
+        if (fault->helper.pid && fault->kind == FAULT_NOISY_NEIGHBOUR)
+            pids[count++] = fault->helper.pid;
+    }
+    return count;
+}
+
+/* --- samples -------------------------------------------------------------------------------------------- */
+
+static const struct fault *active(const struct injection *injection, enum fault_kind kind)
+{
+    for (size_t i = 0; i < injection->count; i++) {
+        const struct fault *fault = injection->faults[i];
+        if (fault->kind == (int)kind && fault->state == FAULT_IS_ACTIVE && fault->level > 0)
+            return fault;
+    }
+    return NULL;
+}
+
+void injection_lie(const struct injection *injection, struct samples *samples)
+{
+    const struct fault *lie = active(injection, FAULT_SENSOR_FAULT);
+    if (lie)
+        samples_set(samples, METRIC_CPU_UTILIZATION, lie->intensity);
+}
+
+duration injection_clock_skew(const struct injection *injection)
+{
+    const struct fault *skew = active(injection, FAULT_CLOCK_SKEW);
+    return skew ? duration_from_seconds(skew->intensity) : 0;
 }
 
 void injection_observe(struct injection *injection, const struct samples *samples)
 {
-    for (size_t i = 0; i < injection->count; i++)
-        if (injection->faults[i].state == FAULT_IS_ACTIVE)
-            fault_observe(injection, &injection->faults[i], samples);
+    for (size_t i = 0; i < injection->count; i++) {
+        struct fault *fault = injection->faults[i];
+        if (fault->state != FAULT_IS_FAILED)
+            effect_observe(fault, samples);
+    }
     for (int metric = 0; metric < METRIC_COUNT; metric++)
         if (samples_have(samples, (enum metric)metric))
             samples_set(&injection->last, (enum metric)metric, samples->value[metric]);
 }
 
-void injection_cured(struct injection *injection, enum remedy remedy)
-{
-    for (size_t i = 0; i < injection->count; i++) {
-        struct fault *fault = &injection->faults[i];
-        if (fault->state == FAULT_IS_ACTIVE && fault_infos[fault->kind].cures & (1u << remedy))
-            fault_end(injection, fault, "cured");
-    }
-}
-
-static json_t *fault_json(struct fault *fault)
+static json_t *fault_json(const struct fault *fault)
 {
     json_t *json = json_object();
     json_object_set_new(json, "id", json_integer((json_int_t)fault->id));
     json_object_set_new(json, "state", json_string(state_words[fault->state]));
-    if (fault->state == FAULT_IS_ACTIVE)
+    if (fault->state != FAULT_IS_FAILED)
         json_object_set_new(json, "age_s", json_of_seconds(monotonic_ns() - fault->began_ns));
-    else
+    if (fault->state != FAULT_IS_ACTIVE)
         json_object_set_new(json, "reason", json_of_text(fault->reason));
     if (fault->state == FAULT_IS_FAILED)
         return json;
-    json_object_set_new(json, "effect", json_string(effect_words[fault->effect]));
+    json_object_set_new(json, "effect", json_string(sight_words[fault->effect]));
+    if (fault->state == FAULT_IS_ENDED)
+        json_object_set_new(json, "removal", json_string(sight_words[fault->removal]));
+    if (fault_infos[fault->kind].metric == METRIC_NONE)
+        return json;
     json_object_set_new(json, "metric", json_string(metric_name(fault_infos[fault->kind].metric)));
     if (fault->has_before)
         json_object_set_new(json, "before", json_of_number(fault->before));
     if (fault->has_after)
-        json_object_set_new(json, "after", json_of_number(fault->after));
+        json_object_set_new(json, "after", json_of_number(fault->worst));
     return json;
 }
 
@@ -291,8 +382,10 @@ json_t *injection_json(struct injection *injection)
         return NULL;
     json_t *faults = json_array();
     for (size_t i = 0; i < injection->count; i++) {
-        json_array_append_new(faults, fault_json(&injection->faults[i]));
-        injection->faults[i].told = injection->faults[i].state != FAULT_IS_ACTIVE;
+        struct fault *fault = injection->faults[i];
+        json_array_append_new(faults, fault_json(fault));
+        fault->told = fault->state == FAULT_IS_FAILED ||
+                      (fault->state == FAULT_IS_ENDED && fault->removal != SIGHT_IS_WAITING);
     }
     return faults;
 }

@@ -1,5 +1,6 @@
 #include "agent/load.h"
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "agent/knock.h"
 #include "base/histogram.h"
@@ -11,45 +12,85 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEYS = 300, CONNECTIONS = 64, QUEUE = 1024, ANSWER_BYTES_MAX = 1 << 20, VALUE_BYTES = 64 };
+enum {
+    KEYS = 300,
+    CONNECTIONS = 256,
+    UNDER_WAY_MAX = 4000,
+    QUEUE = UNDER_WAY_MAX - CONNECTIONS,
+    ANSWER_BYTES_MAX = 1 << 20,
+    VALUE_BYTES = 64,
+    RATE_MAX = 5000
+};
+
+#define TURNED_AWAY 429 /* HTTP: too many requests */
 
 static const duration timeout_ns = SECOND;
 static const double probes_per_second = 10;
+
+/* One who asks the built-in service, until he is answered or gives up. */
+struct user {
+    struct load *load;
+    uint64_t random; /* what he asks for */
+    bool writes;
+    unsigned retries; /* so far */
+};
 
 struct load {
     struct client *client;   /* or NULL */
     struct knocker *knocker; /* or NULL */
     struct event *timer;
     const char *path; /* of an http probe */
-    double rate;
+    double rate, factor;
     double owed; /* requests that are due, with a fraction */
     int64_t last_ns, taken_ns;
     uint64_t random;
     uint32_t turn;
-    uint32_t sent, failed; /* since the last load_take() */
-    uint32_t refused;      /* of the failed: those that have no latency */
+    unsigned retries;
+    uint32_t sent, ended, failed, turned_away; /* since the last load_take() */
     struct histogram latencies;
-    bool paused;
+    bool paused, closing;
 };
 
 /* --- one request ---------------------------------------------------------------------------------------- */
 
-static void on_answer(void *context, const struct answer *answer)
+/* True if it failed. */
+static bool count_answer(struct load *load, int status, duration took_ns)
 {
-    struct load *load = context;
-    bool timed_out = answer->status == 0 && answer->took_ns >= timeout_ns - 5 * MILLISECOND;
-    if (answer->status == 0 || answer->status >= 500)
-        load->failed++;
+    bool failed = status == 0 || status >= 500;
+    bool timed_out = status == 0 && took_ns >= timeout_ns - 5 * MILLISECOND;
+    load->ended++;
+    load->failed += failed;
+    load->turned_away += status == TURNED_AWAY;
     /* A refusal is quick, and would make a dead service look fast. */
-    if (answer->status != 0 || timed_out)
-        histogram_add(&load->latencies, answer->took_ns);
-    else
-        load->refused++;
+    if ((status != 0 && status != TURNED_AWAY) || timed_out)
+        histogram_add(&load->latencies, took_ns);
+    return failed;
 }
 
 static void on_knock(void *context, bool answered, duration took_ns)
 {
-    on_answer(context, &(struct answer){.status = answered ? 200 : 0, .took_ns = took_ns});
+    count_answer(context, answered ? 200 : 0, took_ns);
+}
+
+static void on_probe(void *context, const struct answer *answer)
+{
+    count_answer(context, answer->status, answer->took_ns);
+}
+
+static void ask(struct user *user);
+
+static void on_answer(void *context, const struct answer *answer)
+{
+    struct user *user = context;
+    struct load *load = user->load;
+    bool failed = count_answer(load, answer->status, answer->took_ns);
+    if (failed && user->retries < load->retries && !load->paused && !load->closing) {
+        user->retries++;
+        load->sent++;
+        ask(user);
+    } else {
+        free(user);
+    }
 }
 
 /* Marsaglia's xorshift64: which key is asked for need not be any better than that. */
@@ -61,20 +102,57 @@ static uint64_t next_random(struct load *load)
     return load->random;
 }
 
-static int send_one(struct load *load)
+/* As many wait as can wait. */
+static void count_unheard(struct load *load)
 {
-    if (load->knocker)
-        return knock(load->knocker);
-    if (load->path)
-        return client_send(load->client, "GET", load->path, NULL, NULL, 0, timeout_ns, on_answer, load);
-    char path[32], value[VALUE_BYTES + 1];
-    uint64_t random = next_random(load);
-    snprintf(path, sizeof path, "/kv/user-%u", (unsigned)(random % KEYS));
-    if (++load->turn % 5 != 0) /* by turns, so that every interval has its writes */
-        return client_send(load->client, "GET", path, NULL, NULL, 0, timeout_ns, on_answer, load);
-    memset(value, 'a' + (int)(random >> 48) % 26, VALUE_BYTES);
-    return client_send(load->client, "PUT", path, "application/octet-stream", value, VALUE_BYTES, timeout_ns,
-                       on_answer, load);
+    load->ended++;
+    load->failed++;
+}
+
+static void ask(struct user *user)
+{
+    struct load *load = user->load;
+    char path[32], value[VALUE_BYTES];
+    const char *method = user->writes ? "PUT" : "GET";
+    snprintf(path, sizeof path, "/kv/user-%u", (unsigned)(user->random % KEYS));
+    memset(value, 'a' + (int)(user->random >> 48) % 26, VALUE_BYTES);
+    if (client_send(load->client, method, path, "application/octet-stream", user->writes ? value : NULL,
+                    user->writes ? VALUE_BYTES : 0, timeout_ns, on_answer, user) < 0) {
+        count_unheard(load);
+        free(user);
+    }
+}
+
+static void probe(struct load *load)
+{
+    int error = load->knocker
+                    ? knock(load->knocker)
+                    : client_send(load->client, "GET", load->path, NULL, NULL, 0, timeout_ns, on_probe, load);
+    if (error < 0)
+        count_unheard(load);
+}
+
+static void come(struct load *load)
+{
+    load->sent++;
+    if (load->knocker || load->path) {
+        probe(load);
+        return;
+    }
+    struct user *user = malloc(sizeof *user);
+    if (!user) {
+        count_unheard(load);
+        return;
+    }
+    /* Writers by turns, so that every interval has some. */
+    *user = (struct user){.load = load, .random = next_random(load), .writes = ++load->turn % 5 == 0};
+    ask(user);
+}
+
+static double rate_of(const struct load *load)
+{
+    double rate = load->rate * load->factor;
+    return rate < RATE_MAX ? rate : RATE_MAX;
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *context)
@@ -87,14 +165,19 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
     if (load->paused)
         return;
     /* Users do not make up for what they could not send while this process slept. */
-    load->owed += load->rate * duration_seconds(since_ns < SECOND ? since_ns : SECOND);
-    for (; load->owed >= 1; load->owed -= 1) {
-        load->sent++;
-        if (send_one(load) < 0) { /* as many wait as can wait */
-            load->failed++;
-            load->refused++;
-        }
-    }
+    load->owed += rate_of(load) * duration_seconds(since_ns < SECOND ? since_ns : SECOND);
+    for (; load->owed >= 1; load->owed -= 1)
+        come(load);
+}
+
+/* At their pace, but no oftener than the loop's own grain makes sense. False without memory. */
+static bool set_pace(struct load *load)
+{
+    if (load->rate <= 0)
+        return true;
+    duration period_ns = duration_from_seconds(1 / rate_of(load));
+    struct timeval period = timeval_of(period_ns > 2 * MILLISECOND ? period_ns : 2 * MILLISECOND);
+    return event_add(load->timer, &period) == 0;
 }
 
 /* --- the life ------------------------------------------------------------------------------------------- */
@@ -131,13 +214,11 @@ struct load *load_new(struct event_base *base, const struct load_options *option
     if (!load)
         return NULL;
     load->rate = options->rate;
+    load->factor = 1;
     load->last_ns = load->taken_ns = monotonic_ns();
     load->random = (uint64_t)load->last_ns * 2 + 1;
     load->timer = event_new(base, -1, EV_PERSIST, on_timer, load);
-    bool open = load->timer && open_way(load, base, options);
-    duration period_ns = load->rate > 0 ? duration_from_seconds(1 / load->rate) : 0;
-    struct timeval period = timeval_of(period_ns > 2 * MILLISECOND ? period_ns : 2 * MILLISECOND);
-    if (!open || (load->rate > 0 && event_add(load->timer, &period) < 0))
+    if (!load->timer || !open_way(load, base, options) || !set_pace(load))
         load_free(&load);
     return load;
 }
@@ -148,6 +229,7 @@ void load_free(struct load **owner)
     *owner = NULL;
     if (!load)
         return;
+    load->closing = true; /* nobody tries again */
     if (load->timer)
         event_free(load->timer);
     if (load->client)
@@ -162,25 +244,43 @@ void load_pause(struct load *load, bool paused)
     load->owed = 0;
 }
 
+void load_surge(struct load *load, double factor)
+{
+    CHECK(factor > 0);
+    load->factor = factor;
+    set_pace(load); /* if it fails, they come in bunches */
+}
+
+void load_retry(struct load *load, unsigned retries)
+{
+    load->retries = retries;
+}
+
+void load_spread(struct load *load)
+{
+    if (load->client)
+        client_renew(load->client);
+}
+
 void load_take(struct load *load, struct load_sample *sample)
 {
     int64_t now_ns = monotonic_ns();
     double elapsed_s = duration_seconds(now_ns - load->taken_ns);
-    uint64_t ended = load->latencies.total + load->refused;
     *sample = (struct load_sample){0};
-    if ((load->sent > 0 || ended > 0) && elapsed_s > 0) {
+    if ((load->sent > 0 || load->ended > 0) && elapsed_s > 0) {
         sample->has_rate = true;
-        sample->rate_per_s = (double)(ended - load->failed) / elapsed_s;
+        sample->rate_per_s = (double)(load->ended - load->failed - load->turned_away) / elapsed_s;
+        sample->sent_per_s = (double)load->sent / elapsed_s;
     }
     if (load->latencies.total > 0) {
         sample->has_latency = true;
         sample->latency_s = duration_seconds(histogram_quantile(&load->latencies, 0.99));
     }
-    if (ended > 0) {
+    if (load->ended > 0) {
         sample->has_errors = true;
-        sample->error_ratio = (double)load->failed / (double)ended;
+        sample->error_ratio = (double)load->failed / load->ended;
     }
     histogram_clear(&load->latencies);
     load->taken_ns = now_ns;
-    load->sent = load->failed = load->refused = 0;
+    load->sent = load->ended = load->failed = load->turned_away = 0;
 }

@@ -27,11 +27,24 @@ void load_free(struct load **load);
 /* Paused users send nothing; what is under way ends as it may. */
 void load_pause(struct load *load, bool paused);
 
-/* What the users saw since the last call. */
+/* So many times their usual requests, > 0; 1: as usual. At most 5000 a second come of it. */
+void load_surge(struct load *load, double factor);
+
+/* Each failed request is tried again at once, up to that often; 0: no (the usual). At most 4000 requests are
+ * under way at a time; users beyond that are turned away unheard, and count as refused. A program of one's
+ * own is not asked again. */
+void load_retry(struct load *load, unsigned retries);
+
+/* Closes connections as they become idle, so that the next requests are spread anew. */
+void load_spread(struct load *load);
+
+/* What the users saw since the last call. What 429 turned away is no error, has no latency, and is not
+ * answered. */
 struct load_sample {
     bool has_rate, has_latency, has_errors; /* false: nothing was sent, or nothing ended */
     double rate_per_s;                      /* requests answered without an error */
     double latency_s;   /* 99th percentile of answers; a time-out counts with its full time */
+    double sent_per_s;  /* requests that were made, retries included */
     double error_ratio; /* time-outs, refusals and 5xx among all that ended */
 };
 void load_take(struct load *load, struct load_sample *sample);

@@ -55,6 +55,7 @@ bool orders_parse(const char *body, size_t length, struct orders *orders, char *
         (uint64_t)json_read_integer(&stored, "sequence", JSON_OPTIONAL, 0, INT64_MAX, 0);
     read_commands(&reader, orders);
     read_faults(&reader, orders);
+    orders->undo = json_read_flag(&reader, "undo", JSON_OPTIONAL, false);
     json_decref(document);
     if (!error.sentence[0])
         return true;

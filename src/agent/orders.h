@@ -37,6 +37,7 @@ struct orders {
     bool has_faults; /* false: the answer is silent about faults, which then stay as they are */
     struct fault_order faults[ORDERS_MAX];
     size_t faults_count;
+    bool undo; /* take back what remedies left in force */
 };
 
 /* Reads the body of an answer. False if it is not one; `why` then says so. Members it does not know are

@@ -36,6 +36,7 @@ struct reporter {
     uint64_t faults_departure; /* of the newest report whose answer told about faults */
     uint64_t epoch;
     int64_t hello_ns; /* monotonic, of the last hello */
+    duration clock_skew_ns;
     void (*goodbye_done)(void *context);
     bool greeted, greeting, complained;
     bool tells_epoch; /* the control plane, in its answers: then it knows of gaps too */
@@ -127,6 +128,11 @@ static json_t *hello_json(const struct reporter *reporter)
     json_object_set_new(hello, "calls", calls);
     json_object_set_new(hello, "interval_s", json_of_seconds(agent->interval_ns));
     json_object_set_new(hello, "address", json_of_text(reporter->options.address));
+    if (agent->exec)
+        json_object_set_new(hello, "program", json_true());
+    /* What this node believes the time to be. Nobody reckons with it; it shows a clock that is off. */
+    double wall_s = duration_seconds(clock_ns(CLOCK_REALTIME) + reporter->clock_skew_ns);
+    json_object_set_new(hello, "clock_s", json_real(wall_s));
     if (pid > 0)
         json_object_set_new(hello, "pid", json_integer(pid));
     return hello;
@@ -219,6 +225,18 @@ static void on_answer(void *context, const struct answer *answer)
         backlog_go(reporter->backlog);
 }
 
+/* Nothing is said of nothing. */
+static void add_standing(json_t *body, uint32_t standing)
+{
+    if (standing == 0)
+        return;
+    json_t *list = json_array();
+    for (int remedy = 0; remedy < REMEDY_COUNT; remedy++)
+        if (standing >> remedy & 1)
+            json_array_append_new(list, json_string(remedy_name((enum remedy)remedy)));
+    json_object_set_new(body, "standing", list);
+}
+
 static void send_newest(struct reporter *reporter, struct flight *flight)
 {
     const struct agent_report *report = &reporter->newest;
@@ -226,6 +244,7 @@ static void send_newest(struct reporter *reporter, struct flight *flight)
     json_t *faults = reporter->options.faults(reporter->options.context);
     if (faults)
         json_object_set_new(body, "faults", faults);
+    add_standing(body, reporter->options.standing(reporter->options.context));
     flight->reporter = reporter;
     flight->flying = true;
     flight->waybill = (struct waybill){.departure = receipts_depart(&reporter->receipts),
@@ -297,6 +316,14 @@ void reporter_free(struct reporter **owner)
         return;
     backlog_free(&reporter->backlog);
     free(reporter);
+}
+
+void reporter_skew_clock(struct reporter *reporter, duration skew_ns)
+{
+    if (skew_ns == reporter->clock_skew_ns)
+        return;
+    reporter->clock_skew_ns = skew_ns;
+    reporter_hello(reporter);
 }
 
 void reporter_report(struct reporter *reporter, const struct samples *samples)

@@ -33,6 +33,7 @@ struct reporter_options {
     const char *address; /* where users reach this node */
     /* How the injected faults are doing: a new reference to an array, or NULL. */
     json_t *(*faults)(void *context);
+    uint32_t (*standing)(void *context);                      /* mask of remedies that are still in force */
     int (*pid)(void *context);                                /* of the service, 0: none */
     void (*obey)(void *context, const struct orders *orders); /* an answer came */
     void (*meet_epoch)(void *context, uint64_t epoch);        /* of the control plane, known anew */
@@ -47,6 +48,9 @@ void reporter_free(struct reporter **reporter); /* after the client is freed: it
 /* Says who this node is; reports wait until that was answered once. Repeated by itself after a 404, a
  * failure, a new epoch, and every 30 s. */
 void reporter_hello(struct reporter *reporter);
+
+/* The node's wall clock is off by that much; told at once. */
+void reporter_skew_clock(struct reporter *reporter, duration skew_ns);
 
 /* Takes `samples` as of now, keeps them, and sends them if the control plane is there. What it missed is told
  * on stderr when it is back. */

@@ -1,7 +1,8 @@
 #include "agent/sampler.h"
 
+#include "agent/folder_use.h"
 #include "base/clock.h"
-#include "service/vitals.h"
+#include "inject/vitals.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -11,10 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { THREADS_MAX = 1024 }; /* watched at once; more are not counted */
+
+/* Few writes are not none: what the last ones said holds for so long. */
+static const duration errors_hold_ns = 5 * SECOND;
 
 /* One thread, known by its id together with when it began, since ids come again. */
 struct thread {
@@ -22,19 +25,21 @@ struct thread {
     uint64_t used_ns;
     uint32_t round; /* of the look that saw it last */
     pid_t tid;
+    bool other; /* of another process on the node */
 };
 
 struct sampler {
-    const struct vitals *vitals;
-    const char *data_folder;
+    struct sampler_options options;
     struct thread threads[THREADS_MAX];
     size_t threads_count;
     uint32_t round;
-    int64_t looked_ns;            /* uptime of the newest look */
-    int64_t taken_ns;             /* monotonic, of the newest take */
-    uint64_t grown_ns;            /* run plus wait since then */
-    uint64_t cpu_busy, cpu_total; /* of the node, clock ticks */
-    uint64_t writes, writes_ns;
+    int64_t looked_ns;  /* uptime of the newest look */
+    int64_t taken_ns;   /* monotonic, of the newest take */
+    uint64_t grown_ns;  /* run plus wait since then */
+    uint64_t others_ns; /* run time of the others since then */
+    uint64_t writes, writes_ns, errors, arrivals;
+    double error_ratio;     /* of the writes ... */
+    int64_t error_ratio_ns; /* ... as it was then, monotonic; 0: never */
 };
 
 void samples_set(struct samples *samples, enum metric metric, double value)
@@ -77,7 +82,7 @@ static struct thread *thread_find(struct sampler *sampler, pid_t tid, uint64_t b
     return NULL;
 }
 
-static void look_at_thread(struct sampler *sampler, pid_t pid, const char *tid)
+static void look_at_thread(struct sampler *sampler, pid_t pid, const char *tid, bool other)
 {
     char path[96], text[1024];
     uint64_t began, run_ns, wait_ns;
@@ -87,7 +92,7 @@ static void look_at_thread(struct sampler *sampler, pid_t pid, const char *tid)
     snprintf(path, sizeof path, "/proc/%d/task/%.16s/schedstat", pid, tid);
     if (!read_text(path, text, sizeof text) || sscanf(text, "%" SCNu64 " %" SCNu64, &run_ns, &wait_ns) != 2)
         return;
-    uint64_t used_ns = run_ns + wait_ns;
+    uint64_t used_ns = other ? run_ns : run_ns + wait_ns;
     struct thread *thread = thread_find(sampler, (pid_t)atoi(tid), began);
     if (!thread) {
         if (sampler->threads_count == THREADS_MAX)
@@ -97,15 +102,18 @@ static void look_at_thread(struct sampler *sampler, pid_t pid, const char *tid)
         int64_t tick_ns = SECOND / sysconf(_SC_CLK_TCK);
         bool is_young = (int64_t)began * tick_ns + tick_ns >= sampler->looked_ns;
         thread = &sampler->threads[sampler->threads_count++];
-        *thread = (struct thread){.began = began, .used_ns = is_young ? 0 : used_ns, .tid = (pid_t)atoi(tid)};
+        *thread = (struct thread){
+            .began = began, .used_ns = is_young ? 0 : used_ns, .tid = (pid_t)atoi(tid), .other = other};
     }
-    if (used_ns > thread->used_ns)
+    if (used_ns > thread->used_ns && thread->other)
+        sampler->others_ns += used_ns - thread->used_ns;
+    else if (used_ns > thread->used_ns)
         sampler->grown_ns += used_ns - thread->used_ns;
     thread->used_ns = used_ns;
     thread->round = sampler->round;
 }
 
-static void look_at_process(struct sampler *sampler, pid_t pid)
+static void look_at_process(struct sampler *sampler, pid_t pid, bool other)
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/task", pid);
@@ -114,16 +122,18 @@ static void look_at_process(struct sampler *sampler, pid_t pid)
         return;
     for (struct dirent *entry; (entry = readdir(tasks));)
         if (isdigit((unsigned char)entry->d_name[0]))
-            look_at_thread(sampler, pid, entry->d_name);
+            look_at_thread(sampler, pid, entry->d_name, other);
     closedir(tasks);
 }
 
-void sampler_look(struct sampler *sampler, const struct tree *tree)
+void sampler_look(struct sampler *sampler, const struct tree *tree, const struct tree *others)
 {
     sampler->round++;
     int64_t now_ns = uptime_ns();
     for (size_t i = 0; i < tree->count; i++)
-        look_at_process(sampler, tree->pid[i]);
+        look_at_process(sampler, tree->pid[i], false);
+    for (size_t i = 0; i < others->count; i++)
+        look_at_process(sampler, others->pid[i], true);
     sampler->looked_ns = now_ns;
     size_t kept = 0;
     for (size_t i = 0; i < sampler->threads_count; i++)
@@ -139,7 +149,7 @@ static double within_one(double ratio)
     return ratio < 0 ? 0 : ratio > 1 ? 1 : ratio;
 }
 
-static void take_memory(const struct tree *tree, struct samples *samples)
+static void take_memory(const struct sampler *sampler, const struct tree *tree, struct samples *samples)
 {
     uint64_t pages = 0;
     bool any = false;
@@ -153,8 +163,12 @@ static void take_memory(const struct tree *tree, struct samples *samples)
         pages += resident;
         any = true;
     }
+    double bytes = (double)pages * (double)sysconf(_SC_PAGESIZE);
     if (any)
-        samples_set(samples, METRIC_MEMORY_BYTES, (double)pages * (double)sysconf(_SC_PAGESIZE));
+        samples_set(samples, METRIC_MEMORY_BYTES, bytes);
+    if (any && sampler->options.memory_bytes > 0)
+        samples_set(samples, METRIC_NODE_MEMORY_UTILIZATION,
+                    within_one(bytes / (double)sampler->options.memory_bytes));
 }
 
 /* The mean of the writes that ended; one that has been under way for longer says more than they do, unless
@@ -162,12 +176,20 @@ static void take_memory(const struct tree *tree, struct samples *samples)
 static void take_storage(struct sampler *sampler, const struct tree *tree, struct samples *samples)
 {
     bool has_service = tree->count > 0;
-    if (!sampler->vitals)
-        return;
-    uint64_t writes = atomic_load(&sampler->vitals->storage_writes);
-    uint64_t writes_ns = atomic_load(&sampler->vitals->storage_ns);
-    uint64_t since_ns = atomic_load(&sampler->vitals->storage_since);
+    uint64_t writes = atomic_load(&sampler->options.vitals->storage_writes);
+    uint64_t writes_ns = atomic_load(&sampler->options.vitals->storage_ns);
+    uint64_t since_ns = atomic_load(&sampler->options.vitals->storage_since);
+    uint64_t errors = atomic_load(&sampler->options.vitals->storage_errors);
     double latency_ns = -1;
+    int64_t now_ns = monotonic_ns();
+    if (writes > sampler->writes) {
+        sampler->error_ratio =
+            within_one((double)(errors - sampler->errors) / (double)(writes - sampler->writes));
+        sampler->error_ratio_ns = now_ns;
+    }
+    if (has_service && sampler->error_ratio_ns && now_ns - sampler->error_ratio_ns < errors_hold_ns)
+        samples_set(samples, METRIC_STORAGE_ERROR_RATIO, sampler->error_ratio);
+    sampler->errors = errors;
     if (writes > sampler->writes && writes_ns >= sampler->writes_ns)
         latency_ns = (double)(writes_ns - sampler->writes_ns) / (double)(writes - sampler->writes);
     sampler->writes = writes;
@@ -179,60 +201,23 @@ static void take_storage(struct sampler *sampler, const struct tree *tree, struc
         samples_set(samples, METRIC_STORAGE_LATENCY, latency_ns / 1e9);
 }
 
-static void take_node_cpu(struct sampler *sampler, struct samples *samples)
-{
-    char text[512];
-    uint64_t t[8]; /* user nice system idle iowait irq softirq steal */
-    if (!read_text("/proc/stat", text, sizeof text) ||
-        sscanf(text,
-               "cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
-               " %" SCNu64,
-               &t[0], &t[1], &t[2], &t[3], &t[4], &t[5], &t[6], &t[7]) != 8)
-        return;
-    uint64_t busy = t[0] + t[1] + t[2] + t[5] + t[6] + t[7], total = busy + t[3] + t[4];
-    if (sampler->cpu_total && total > sampler->cpu_total && busy >= sampler->cpu_busy)
-        samples_set(samples, METRIC_NODE_CPU_UTILIZATION,
-                    within_one((double)(busy - sampler->cpu_busy) / (double)(total - sampler->cpu_total)));
-    sampler->cpu_busy = busy;
-    sampler->cpu_total = total;
-}
-
-static void take_node_memory(struct samples *samples)
-{
-    char text[1024];
-    uint64_t total, available;
-    if (!read_text("/proc/meminfo", text, sizeof text))
-        return;
-    const char *found = strstr(text, "MemAvailable:");
-    if (found && sscanf(text, "MemTotal: %" SCNu64, &total) == 1 && total > 0 &&
-        sscanf(found, "MemAvailable: %" SCNu64, &available) == 1)
-        samples_set(samples, METRIC_NODE_MEMORY_UTILIZATION,
-                    within_one(1 - (double)available / (double)total));
-}
-
-/* What is in use of what the service could use: as df counts it, without the blocks reserved for root. */
+/* What is in use of what the node has. */
 static void take_filesystem(const struct sampler *sampler, struct samples *samples)
 {
-    struct statvfs status;
-    if (statvfs(sampler->data_folder, &status) < 0 || status.f_blocks == 0)
-        return;
-    double used = (double)(status.f_blocks - status.f_bfree);
-    double usable = used + (double)status.f_bavail;
-    if (usable > 0)
-        samples_set(samples, METRIC_FILESYSTEM_UTILIZATION, within_one(used / usable));
+    double used = (double)folder_use_bytes(sampler->options.use);
+    if (sampler->options.quota_bytes > 0)
+        samples_set(samples, METRIC_FILESYSTEM_UTILIZATION,
+                    within_one(used / (double)sampler->options.quota_bytes));
 }
 
-struct sampler *sampler_new(const struct vitals *vitals, const char *data_folder)
+struct sampler *sampler_new(const struct sampler_options *options)
 {
     struct sampler *sampler = calloc(1, sizeof *sampler);
     if (!sampler)
         return NULL;
-    sampler->vitals = vitals;
-    sampler->data_folder = data_folder;
+    sampler->options = *options;
     sampler->looked_ns = uptime_ns();
     sampler->taken_ns = monotonic_ns();
-    struct samples dropped = {0};
-    take_node_cpu(sampler, &dropped);
     return sampler;
 }
 
@@ -242,19 +227,27 @@ void sampler_free(struct sampler **sampler)
     *sampler = NULL;
 }
 
-void sampler_take(struct sampler *sampler, const struct tree *tree, struct samples *samples)
+void sampler_take(struct sampler *sampler, int cores, const struct tree *tree, const struct tree *others,
+                  struct samples *samples, double *arrivals_per_s)
 {
     bool has_service = tree->count > 0;
-    sampler_look(sampler, tree);
+    sampler_look(sampler, tree, others);
     int64_t now_ns = monotonic_ns();
     double elapsed_ns = (double)(now_ns - sampler->taken_ns);
-    if (has_service && elapsed_ns > 0)
-        samples_set(samples, METRIC_CPU_UTILIZATION, within_one((double)sampler->grown_ns / elapsed_ns));
+    uint64_t arrivals = atomic_load(&sampler->options.vitals->arrivals);
+    *arrivals_per_s = -1;
+    if (elapsed_ns > 0) {
+        if (has_service)
+            samples_set(samples, METRIC_CPU_UTILIZATION,
+                        within_one((double)sampler->grown_ns / elapsed_ns / cores));
+        samples_set(samples, METRIC_NEIGHBOUR_CPU_UTILIZATION,
+                    within_one((double)sampler->others_ns / elapsed_ns));
+        *arrivals_per_s = (double)(arrivals - sampler->arrivals) / elapsed_ns * 1e9;
+    }
     sampler->taken_ns = now_ns;
-    sampler->grown_ns = 0;
-    take_memory(tree, samples);
+    sampler->grown_ns = sampler->others_ns = 0;
+    sampler->arrivals = arrivals;
+    take_memory(sampler, tree, samples);
     take_storage(sampler, tree, samples);
     take_filesystem(sampler, samples);
-    take_node_cpu(sampler, samples);
-    take_node_memory(samples);
 }

@@ -3,55 +3,52 @@
 #include "agent/agent.h"
 #include "agent/child.h"
 #include "base/clock.h"
+#include "agent/launch.h"
 #include "agent/port.h"
+#include "agent/second.h"
 #include "base/check.h"
 #include "base/crash.h"
-#include "base/text.h"
 #include "inject/page.h"
-#include "service/vitals.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-enum {
-    KNOWN_MAX = 8,
-    COMMAND_SIZE = 4096,
-    ARGUMENTS_MAX = 18 + 2 * AGENT_CALLS_MAX,
-    LOG_BYTES_MAX = 1 << 20
-};
-
-#define COMMAND_VARIABLE "HOMEOSTAT_COMMAND"
+enum { KNOWN_MAX = 8, ACTIVE_PATH_SIZE = 1024 };
 
 static const duration listen_limit_ns = 10 * SECOND;
 static const duration patience_ns = 300 * MILLISECOND; /* between SIGTERM and SIGKILL */
-static const duration look_ns = 2 * MILLISECOND;       /* between looks whether it listens */
+static const duration stopped_patience_ns =
+    100 *
+    MILLISECOND; /* for a stopped one: the helper `burn` stops it for 60 ms at a time (inject/helper.h) */
+static const duration look_ns = 2 * MILLISECOND; /* between looks whether it listens */
 
 struct supervisor {
     struct event_base *base;
     struct supervisor_options options;
     struct event *timer; /* STARTING: look again; STOPPING: patience is over */
     struct child child;
+    struct second *second;
     supervisor_done *done;
     void *done_context;
     int64_t started_ns;
     uint64_t starts;
     pid_t known[KNOWN_MAX];
     size_t known_count;
+    int exit;         /* of the process that died last, -1: none has */
     pid_t newest;     /* the process started last, dead or alive */
     pid_t pid_before; /* `newest` when the operation under way began */
     enum service_state state;
     uint64_t command; /* that asked for the operation under way; 0: none did */
     int stop_result;  /* what the stop under way will be told as */
     bool busy, start_after_stop, standby;
+    bool reload_wanted; /* while it was starting */
+    bool rushed;        /* STOPPING: it was given all its time */
 };
 
 /* --- how it ends ---------------------------------------------------------------------------------------- */
@@ -76,6 +73,18 @@ static void kill_tree(struct supervisor *supervisor)
 
 static void start_now(struct supervisor *supervisor);
 
+static void stopped(struct supervisor *supervisor)
+{
+    if (supervisor->start_after_stop) {
+        start_now(supervisor);
+    } else if (supervisor->stop_result) {
+        finish(supervisor, supervisor->stop_result, "it did not listen within 10 s and was killed");
+    } else {
+        supervisor->state = SERVICE_STOPPED;
+        finish(supervisor, 0, "stopped");
+    }
+}
+
 static void on_death(void *context, int status)
 {
     struct supervisor *supervisor = context;
@@ -84,13 +93,11 @@ static void on_death(void *context, int status)
     child_status_text(status, how, sizeof how);
     event_del(supervisor->timer);
     supervisor->state = SERVICE_DEAD;
-    kill_tree(supervisor); /* what it left behind would hold its port and its files */
+    supervisor->exit = child_exit_code(status);
+    second_end(supervisor->second); /* it has nobody to work for */
+    kill_tree(supervisor);          /* what it left behind would hold its port and its files */
     if (state == SERVICE_STOPPING) {
-        if (supervisor->start_after_stop)
-            start_now(supervisor);
-        else
-            finish(supervisor, supervisor->stop_result,
-                   supervisor->stop_result ? "it did not listen within 10 s and was killed" : "stopped");
+        stopped(supervisor);
         return;
     }
     if (state == SERVICE_STARTING) {
@@ -102,100 +109,12 @@ static void on_death(void *context, int status)
 
 /* --- how it begins -------------------------------------------------------------------------------------- */
 
-static int log_open(const char *path)
-{
-    struct stat status;
-    int fresh = stat(path, &status) == 0 && status.st_size > LOG_BYTES_MAX ? O_TRUNC : 0;
-    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | fresh, 0644);
-}
-
-/* `text` with {port}, {data} and {name} replaced, behind `exec` so that the shell does not stay. */
-static bool own_command(const struct supervisor *supervisor, char *out, size_t size)
-{
-    const struct supervisor_options *options = &supervisor->options;
-    char port[16];
-    snprintf(port, sizeof port, "%d", options->port);
-    const struct {
-        const char *key, *value;
-    } places[] = {{"{port}", port}, {"{data}", options->data_folder}, {"{name}", options->agent->name}};
-    struct text text = text_over(out, size);
-    text_add(&text, "exec ");
-    for (const char *rest = options->agent->exec; *rest;) {
-        size_t i = 0;
-        while (i < COUNT_OF(places) && strncmp(rest, places[i].key, strlen(places[i].key)) != 0)
-            i++;
-        if (i < COUNT_OF(places)) {
-            text_add(&text, places[i].value);
-            rest += strlen(places[i].key);
-        } else {
-            text_add(&text, (const char[]){*rest++, '\0'});
-        }
-    }
-    return !text.cut;
-}
-
-static int start_own(struct supervisor *supervisor, int log_fd)
-{
-    char command[COMMAND_SIZE];
-    if (!own_command(supervisor, command, sizeof command))
-        return -E2BIG;
-    char *argv[] = {"/bin/sh", "-c", command, NULL};
-    struct child_options options = {.argv = argv, .log_fd = log_fd, .died = on_death, .context = supervisor};
-    return child_start(&supervisor->child, supervisor->base, &options);
-}
-
-static int start_built_in(struct supervisor *supervisor, int log_fd)
-{
-    const struct supervisor_options *my = &supervisor->options;
-    char listen[32], page[16], vitals[16];
-    snprintf(listen, sizeof listen, "127.0.0.1:%d", my->port);
-    snprintf(page, sizeof page, "%d", my->page_fd);
-    snprintf(vitals, sizeof vitals, "%d", my->vitals_fd);
-    const char *words[ARGUMENTS_MAX] = {"homeostat",   "service",
-                                        "--name",      my->agent->name,
-                                        "--listen",    listen,
-                                        "--data",      my->data_folder,
-                                        "--standby",   my->standby_folder,
-                                        "--folder",    supervisor->standby ? "standby" : "primary",
-                                        "--page-fd",   page,
-                                        "--vitals-fd", vitals};
-    size_t count = 16;
-    for (size_t i = 0; i < my->agent->calls_count; i++) {
-        words[count++] = "--upstream";
-        words[count++] = my->agent->calls[i].url;
-    }
-    char *argv[ARGUMENTS_MAX + 1];
-    memcpy(argv, words, sizeof words); /* execv takes char *const[] for history's sake and changes nothing */
-    argv[count] = NULL;
-    /* Its predecessor may have died in the middle of a write. */
-    atomic_store(&my->vitals->storage_since, 0);
-    struct child_options options = {.path = my->binary,
-                                    .argv = argv,
-                                    .keep = (const int[]){my->page_fd, my->vitals_fd},
-                                    .keep_count = 2,
-                                    .log_fd = log_fd,
-                                    .died = on_death,
-                                    .context = supervisor};
-    return child_start(&supervisor->child, supervisor->base, &options);
-}
-
 /* Faults that sat in the old process do not strike the new one. */
 static void renew_pages(struct supervisor *supervisor)
 {
-    for (int kind = 0; kind < FAULT_LIVE_COUNT; kind++)
+    for (int kind = 0; kind < FAULT_COUNT; kind++)
         if (fault_infos[kind].cures & REMEDY_BIT(RESTART_SERVICE))
             page_renew(supervisor->options.page, (enum fault_kind)kind);
-}
-
-/* The child takes its environment from ours, where nothing of it stays. */
-static void tell_command(uint64_t command)
-{
-    char id[24];
-    snprintf(id, sizeof id, "%" PRIu64, command);
-    if (command == 0)
-        unsetenv(COMMAND_VARIABLE);
-    else
-        setenv(COMMAND_VARIABLE, id, 1);
 }
 
 static void start_now(struct supervisor *supervisor)
@@ -204,15 +123,17 @@ static void start_now(struct supervisor *supervisor)
         crash_here(CRASH_MID_EFFECT);
     if (supervisor->starts > 0)
         renew_pages(supervisor);
-    int log_fd = log_open(supervisor->options.log_path);
-    tell_command(supervisor->command);
-    int error =
-        supervisor->options.agent->exec ? start_own(supervisor, log_fd) : start_built_in(supervisor, log_fd);
-    tell_command(0);
-    if (log_fd >= 0)
-        close(log_fd);
+    struct launch launch = {.base = supervisor->base,
+                            .options = &supervisor->options,
+                            .standby = supervisor->standby,
+                            .command = supervisor->command,
+                            .died = on_death,
+                            .context = supervisor};
+    supervisor->reload_wanted = false;
+    int error = launch_service(&launch, &supervisor->child);
     if (error < 0) {
         char detail[96];
+        supervisor->state = SERVICE_DEAD;
         snprintf(detail, sizeof detail, "cannot start it: %s", strerror(-error));
         finish(supervisor, error, detail);
         return;
@@ -228,24 +149,36 @@ static void start_now(struct supervisor *supervisor)
 static void stop_now(struct supervisor *supervisor)
 {
     supervisor->state = SERVICE_STOPPING;
+    second_end(supervisor->second);
     char state = process_state(supervisor->child.pid);
-    if (state == 'T' || state == 't') {
+    bool is_stopped = state == 'T' || state == 't';
+    if (is_stopped && !supervisor->options.agent->exec) {
         kill_tree(supervisor);
         return; /* on_death follows */
     }
     child_signal(&supervisor->child, SIGTERM);
-    struct timeval patience = timeval_of(patience_ns);
+    supervisor->rushed = !is_stopped;
+    struct timeval patience = timeval_of(is_stopped ? stopped_patience_ns : patience_ns);
     event_add(supervisor->timer, &patience);
+}
+
+static void is_up(struct supervisor *supervisor)
+{
+    char detail[96];
+    supervisor->state = SERVICE_UP;
+    if (supervisor->reload_wanted)
+        supervisor_reload(supervisor);
+    if (supervisor->options.started)
+        supervisor->options.started(supervisor->options.context);
+    snprintf(detail, sizeof detail, "process %d -> %d", supervisor->pid_before, supervisor->child.pid);
+    finish(supervisor, 0, detail);
 }
 
 /* STARTING: does it listen yet? A service that does not after 10 s never will. */
 static void look(struct supervisor *supervisor)
 {
-    char detail[96];
     if (port_answers(supervisor->options.port)) {
-        supervisor->state = SERVICE_UP;
-        snprintf(detail, sizeof detail, "process %d -> %d", supervisor->pid_before, supervisor->child.pid);
-        finish(supervisor, 0, detail);
+        is_up(supervisor);
         return;
     }
     duration age_ns = monotonic_ns() - supervisor->started_ns;
@@ -259,6 +192,18 @@ static void look(struct supervisor *supervisor)
     event_add(supervisor->timer, &again);
 }
 
+static void patience_is_over(struct supervisor *supervisor)
+{
+    char state = process_state(supervisor->child.pid);
+    struct timeval rest = timeval_of(patience_ns - stopped_patience_ns);
+    if (!supervisor->rushed && state != 'T' && state != 't') { /* it was stopped, and now goes on */
+        supervisor->rushed = true;
+        event_add(supervisor->timer, &rest);
+    } else {
+        kill_tree(supervisor);
+    }
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *context)
 {
     (void)fd, (void)what;
@@ -266,7 +211,45 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
     if (supervisor->state == SERVICE_STARTING)
         look(supervisor);
     else if (supervisor->state == SERVICE_STOPPING)
-        kill_tree(supervisor);
+        patience_is_over(supervisor);
+}
+
+/* --- which folder --------------------------------------------------------------------------------------- */
+
+/* The built-in service finds the newer folder itself; of a program of one's own we must remember it, or the
+ * next node agent would start it with old data. */
+static bool active_path(const struct supervisor *supervisor, const char *suffix, char *out, size_t size)
+{
+    return supervisor->options.agent->exec &&
+           snprintf(out, size, "%s/active%s", supervisor->options.agent->folder, suffix) < (int)size;
+}
+
+static bool read_active(const struct supervisor *supervisor)
+{
+    char path[ACTIVE_PATH_SIZE], text[16] = "";
+    int fd = active_path(supervisor, "", path, sizeof path) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd >= 0 && read(fd, text, sizeof text - 1) < 0)
+        text[0] = '\0';
+    if (fd >= 0)
+        close(fd);
+    return strcmp(text, "standby\n") == 0;
+}
+
+static int write_active(const struct supervisor *supervisor, bool standby)
+{
+    char path[ACTIVE_PATH_SIZE], draft[ACTIVE_PATH_SIZE];
+    const char *text = standby ? "standby\n" : "primary\n";
+    if (!active_path(supervisor, "", path, sizeof path) ||
+        !active_path(supervisor, ".new", draft, sizeof draft))
+        return supervisor->options.agent->exec ? -ENAMETOOLONG : 0;
+    int fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return -errno;
+    errno = ENOSPC; /* what a short write means */
+    bool is_written = write(fd, text, strlen(text)) == (ssize_t)strlen(text) && fsync(fd) == 0;
+    int error = is_written && rename(draft, path) == 0 ? 0 : -errno;
+    close(fd);
+    return error;
 }
 
 /* --- the calls ------------------------------------------------------------------------------------------ */
@@ -279,11 +262,12 @@ struct supervisor *supervisor_new(struct event_base *base, const struct supervis
     supervisor->base = base;
     supervisor->options = *options;
     supervisor->child.pidfd = -1;
+    supervisor->exit = -1;
+    supervisor->standby = read_active(supervisor);
     supervisor->timer = event_new(base, -1, 0, on_timer, supervisor);
-    if (!supervisor->timer) {
-        free(supervisor);
-        return NULL;
-    }
+    supervisor->second = second_new(base, &supervisor->options);
+    if (!supervisor->timer || !supervisor->second)
+        supervisor_free(&supervisor);
     return supervisor;
 }
 
@@ -293,9 +277,12 @@ void supervisor_free(struct supervisor **owner)
     *owner = NULL;
     if (!supervisor)
         return;
-    kill_tree(supervisor);
+    if (supervisor->timer && supervisor->second)
+        kill_tree(supervisor);
+    second_free(&supervisor->second);
     child_reap(&supervisor->child);
-    event_free(supervisor->timer);
+    if (supervisor->timer)
+        event_free(supervisor->timer);
     free(supervisor);
 }
 
@@ -317,7 +304,7 @@ int supervisor_restart(struct supervisor *supervisor, uint64_t command, supervis
     if (error)
         return error;
     supervisor->command = command;
-    if (supervisor->state == SERVICE_DEAD) {
+    if (supervisor->state == SERVICE_DEAD || supervisor->state == SERVICE_STOPPED) {
         start_now(supervisor);
         return 0;
     }
@@ -333,11 +320,46 @@ int supervisor_stop(struct supervisor *supervisor, supervisor_done *done, void *
     int error = begin(supervisor, done, context);
     if (error)
         return error;
-    if (supervisor->state == SERVICE_DEAD)
+    if (supervisor->state == SERVICE_DEAD || supervisor->state == SERVICE_STOPPED)
         finish(supervisor, 0, "it was not running");
     else if (supervisor->state != SERVICE_STOPPING)
         stop_now(supervisor);
     return 0;
+}
+
+int supervisor_scale_out(struct supervisor *supervisor, uint64_t command, supervisor_done *done,
+                         void *context)
+{
+    if (supervisor->options.agent->exec)
+        return -ENOTSUP;
+    if (supervisor->busy || supervisor->state != SERVICE_UP)
+        return -EBUSY;
+    return second_start(supervisor->second, command, done, context);
+}
+
+void supervisor_scale_in(struct supervisor *supervisor)
+{
+    second_leave(supervisor->second);
+}
+
+int supervisor_instances(const struct supervisor *supervisor)
+{
+    return supervisor->state != SERVICE_UP ? 0 : second_is_up(supervisor->second) ? 2 : 1;
+}
+
+void supervisor_reload(struct supervisor *supervisor)
+{
+    if (supervisor->options.agent->exec)
+        return;
+    supervisor->reload_wanted = supervisor->state == SERVICE_STARTING;
+    if (supervisor->state == SERVICE_UP)
+        kill(supervisor->child.pid, SIGHUP);
+    second_reload(supervisor->second);
+}
+
+int supervisor_exit(const struct supervisor *supervisor)
+{
+    return supervisor->exit;
 }
 
 enum service_state supervisor_state(const struct supervisor *supervisor)
@@ -369,8 +391,18 @@ void supervisor_set_known(struct supervisor *supervisor, const pid_t *known, siz
 
 void supervisor_tree(const struct supervisor *supervisor, struct tree *tree)
 {
-    tree_collect(tree, supervisor->child.pid, supervisor->options.boot, supervisor->known,
-                 supervisor->known_count);
+    pid_t known[KNOWN_MAX + 1], second = second_pid(supervisor->second);
+    memcpy(known, supervisor->known, sizeof supervisor->known);
+    known[supervisor->known_count] = second;
+    tree_collect(tree, supervisor->child.pid, supervisor->options.boot, known,
+                 supervisor->known_count + (second > 0));
+    if (second > 0 && tree->count < TREE_MAX)
+        tree->pid[tree->count++] = second;
+}
+
+pid_t supervisor_group(const struct supervisor *supervisor)
+{
+    return supervisor->child.group;
 }
 
 bool supervisor_on_standby(const struct supervisor *supervisor)
@@ -380,5 +412,9 @@ bool supervisor_on_standby(const struct supervisor *supervisor)
 
 void supervisor_set_standby(struct supervisor *supervisor, bool standby)
 {
+    int error = write_active(supervisor, standby);
+    if (error)
+        fprintf(stderr, "%s: which folder the service uses cannot be written down: %s\n",
+                supervisor->options.agent->name, strerror(-error));
     supervisor->standby = standby;
 }

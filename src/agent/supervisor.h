@@ -1,13 +1,14 @@
 /* The supervisor: the life of the node's one service, built in or one's own.
  *
- *      DEAD --restart--> STARTING --it listens--> UP --stop--> STOPPING --it is gone--> DEAD
+ *      DEAD --restart--> STARTING --it listens--> UP --stop--> STOPPING --it is gone--> STOPPED --restart-->
  *        ^                |                      |
  *        +---- it died ---+------- it died ------+        `died` is called, and nothing else happens:
  *                                                         whoever decides will send a command
  *
- * Stopping takes the whole process tree: SIGTERM, after 300 ms SIGKILL; at once SIGKILL if the process is
- * stopped, since it could not answer anyway. Nothing here waits: each call returns at once and tells its end
- * through a callback. */
+ * STOPPED is not DEAD: whoever stopped it will start it again. Stopping takes the whole process tree:
+ * SIGTERM, after 300 ms SIGKILL; at once SIGKILL if the process is stopped by a signal, since it could not
+ * answer anyway (a program of one's own after 100 ms, since the helper `burn` may be what stops it). Nothing
+ * here waits: each call returns at once and tells its end through a callback. */
 #ifndef AGENT_SUPERVISOR_H
 #define AGENT_SUPERVISOR_H
 
@@ -23,7 +24,7 @@ struct page;
 struct vitals;
 struct agent_options;
 
-enum service_state { SERVICE_DEAD, SERVICE_STARTING, SERVICE_UP, SERVICE_STOPPING };
+enum service_state { SERVICE_DEAD, SERVICE_STARTING, SERVICE_UP, SERVICE_STOPPING, SERVICE_STOPPED };
 
 /* How an operation ended: 0, or a negative errno. `detail` is a sentence for people, valid during the call.
  */
@@ -31,6 +32,9 @@ typedef void supervisor_done(void *context, int result, const char *detail);
 
 /* The service died without having been told to. */
 typedef void supervisor_died(void *context, const char *how);
+
+/* The service listens, after whatever made it start. */
+typedef void supervisor_started(void *context);
 
 struct supervisor_options {
     const struct agent_options *agent;
@@ -44,7 +48,10 @@ struct supervisor_options {
     const char *data_folder;
     const char *standby_folder;
     const char *log_path;
+    const char *config_path;  /* of the built-in service, read again at SIGHUP */
+    const char *preload_path; /* the library of file faults, for a program of one's own; NULL: none */
     supervisor_died *died;
+    supervisor_started *started; /* it listens; NULL: nobody wants to know */
     void *context;
 };
 
@@ -63,6 +70,25 @@ void supervisor_free(struct supervisor **supervisor);
 int supervisor_restart(struct supervisor *supervisor, uint64_t command, supervisor_done *done, void *context);
 int supervisor_stop(struct supervisor *supervisor, supervisor_done *done, void *context);
 
+/* A second instance of the built-in service, on a port of its own, that works for the first one: it does the
+ * work of a request and leaves the map to the first (service.h). It is told to the relay by the fault page
+ * (page_set_second_port()), ends with the service, and by supervisor_scale_in(): half a second after the
+ * relay was told that it is no more. -EALREADY: there is one; -ENOTSUP: a program of one's own; -EBUSY: an
+ * operation is under way, the service is not up, or the last second instance is still ending. `done` is told
+ * -ETIMEDOUT if it does not listen within 5 s, -ECHILD if it dies before, -ECANCELED if the service ends
+ * meanwhile. */
+int supervisor_scale_out(struct supervisor *supervisor, uint64_t command, supervisor_done *done,
+                         void *context);
+void supervisor_scale_in(struct supervisor *supervisor);
+int supervisor_instances(const struct supervisor *supervisor); /* 0, 1 or 2 */
+
+/* SIGHUP: the built-in service reads its configuration again, both instances; one that is starting as soon as
+ * it listens. */
+void supervisor_reload(struct supervisor *supervisor);
+
+/* How the last process ended, as a shell tells it: its exit code, or 128 and the signal; -1: none has. */
+int supervisor_exit(const struct supervisor *supervisor);
+
 enum service_state supervisor_state(const struct supervisor *supervisor);
 pid_t supervisor_pid(const struct supervisor *supervisor);       /* 0: dead */
 uint64_t supervisor_starts(const struct supervisor *supervisor); /* so far */
@@ -73,7 +99,11 @@ int supervisor_port(const struct supervisor *supervisor);
 void supervisor_set_known(struct supervisor *supervisor, const pid_t *known, size_t count);
 void supervisor_tree(const struct supervisor *supervisor, struct tree *tree);
 
-/* Where the built-in service writes; a service started later begins there. */
+/* The process group of the service (not of its second instance), 0: it is dead. */
+pid_t supervisor_group(const struct supervisor *supervisor);
+
+/* Where the built-in service writes; a service started later begins there. For a program of one's own, {data}
+ * is that folder, and NODE/active remembers it for the next node agent. */
 bool supervisor_on_standby(const struct supervisor *supervisor);
 void supervisor_set_standby(struct supervisor *supervisor, bool standby);
 

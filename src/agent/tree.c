@@ -1,5 +1,7 @@
 #include "agent/tree.h"
 
+#include "agent/child.h"
+
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -103,10 +105,12 @@ static void take_orphan(void *context, pid_t child)
             return;
     if (tree_has(orphans->tree, child))
         return;
-    if (process_state(child) == 'Z')
-        waitpid(child, NULL, WNOHANG);
-    else if (process_is_ward(child, orphans->boot))
+    if (process_state(child) == 'Z') {
+        if (!child_is_watched(child)) /* else somebody wants to know how it ended */
+            waitpid(child, NULL, WNOHANG);
+    } else if (process_is_ward(child, orphans->boot)) {
         take_descendant(orphans->tree, child);
+    }
 }
 
 void tree_collect(struct tree *tree, pid_t root, const char *boot, const pid_t *known, size_t known_count)

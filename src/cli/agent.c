@@ -32,6 +32,8 @@ static bool read_calls(const struct flag_list *list, char names[][NODE_NAME_SIZE
     return true;
 }
 
+#define BYTES_MOST 1099511627776.0
+
 /* What is asked for on the command line. */
 struct asked {
     struct agent_options options;
@@ -157,6 +159,7 @@ int verb_agent(const struct verb *verb, int argc, char **argv)
     struct asked asked = {.synthetic = -1, .seed = -1, .token_file = getenv("HOMEOSTAT_TOKEN_FILE")};
     struct agent_options *options = &asked.options;
     const char *url = getenv("HOMEOSTAT_URL");
+    double quota = 0, memory = 0;
     options->plane_url = url && *url ? url : "http://127.0.0.1:7070";
     const struct flag flags[] = {
         {"plane", 0, FLAG_TEXT, &options->plane_url, "URL",
@@ -175,8 +178,12 @@ int verb_agent(const struct verb *verb, int argc, char **argv)
         {"spool-bytes", 0, FLAG_WHOLE, &asked.spool_bytes, "BYTES",
          "of disk for reports that wait for the control plane (16777216)"},
         {"exec", 0, FLAG_TEXT, &options->exec, "COMMAND",
-         "your program as the service; {port}, {data}, {name} are filled in"},
+         "your program; {port}, {data}, {scratch} and {name} are filled in"},
         {"probe", 0, FLAG_TEXT, &options->probe, "HOW", "how users see it: http:PATH, tcp or tcp:TEXT (tcp)"},
+        {"capacity", 0, FLAG_NUMBER, &options->capacity_per_s, "RATE",
+         "requests per second that it is provisioned for (500; below 0: not said)"},
+        {"quota", 0, FLAG_NUMBER, &quota, "BYTES", "of disk that the node has (268435456)"},
+        {"memory", 0, FLAG_NUMBER, &memory, "BYTES", "that the node has (268435456)"},
         {"load", 0, FLAG_NUMBER, &options->load_rate, "RATE",
          "requests per second of its users (20; below 0: none)"},
         {"synthetic", 0, FLAG_WHOLE, &asked.synthetic, "N",
@@ -189,6 +196,10 @@ int verb_agent(const struct verb *verb, int argc, char **argv)
     int code = flags_read(verb, flags, argc, argv, 0, 1, &count);
     if (code >= 0)
         return code;
+    if (!(quota >= 0 && quota <= BYTES_MOST) || !(memory >= 0 && memory <= BYTES_MOST))
+        return fail(EXIT_USAGE, "agent: --quota and --memory want a number of bytes, at most 1 TiB");
+    options->quota_bytes = (uint64_t)quota;
+    options->memory_bytes = (uint64_t)memory;
     if (asked.synthetic >= 0 && count == 0)
         return run_synthetic(&asked);
     if (asked.synthetic >= 0)

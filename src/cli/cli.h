@@ -92,6 +92,7 @@ int verb_blocked(const struct verb *verb, int argc, char **argv);
 int verb_approve(const struct verb *verb, int argc, char **argv);
 int verb_acknowledge(const struct verb *verb, int argc, char **argv);
 int verb_maintain(const struct verb *verb, int argc, char **argv);
+int verb_undo(const struct verb *verb, int argc, char **argv);
 int verb_control(const struct verb *verb, int argc, char **argv); /* pause, resume, reset */
 int verb_policy(const struct verb *verb, int argc, char **argv);
 int verb_sim(const struct verb *verb, int argc, char **argv);
@@ -101,6 +102,7 @@ int verb_serve(const struct verb *verb, int argc, char **argv);
 int verb_agent(const struct verb *verb, int argc, char **argv);
 int verb_service(const struct verb *verb, int argc, char **argv);
 int verb_relay(const struct verb *verb, int argc, char **argv);
+int verb_helper(const struct verb *verb, int argc, char **argv);
 int verb_doctor(const struct verb *verb, int argc, char **argv);
 int verb_version(const struct verb *verb, int argc, char **argv);
 

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "cli/cli.h"
+#include "cli/fault_words.h"
 #include "cli/fleet.h"
 #include "cli/show.h"
 #include "cli/source.h"
@@ -36,12 +37,23 @@ enum {
 static const struct {
     const char *node;
     const char *sentence;
-} cases[FAULT_LIVE_COUNT] = {
+} cases[FAULT_COUNT] = {
     [FAULT_CPU_SPIKE] = {"web-1", "its request loop burns %s of a core"},
     [FAULT_NETWORK_DELAY] = {"web-1", "its link holds every reply back for %s"},
     [FAULT_STORAGE_LATENCY] = {"db-1", "each write and fsync in its data folder waits %s"},
     [FAULT_SERVICE_CRASH] = {"api-1", "its process is killed"},
     [FAULT_SERVICE_HANG] = {"db-1", "its process is stopped: alive, and silent"},
+    [FAULT_NOISY_NEIGHBOUR] = {"web-1", "another process on it takes %s of its processor"},
+    [FAULT_MEMORY_LEAK] = {"api-1", "its new release loses %s of the node's memory each minute"},
+    [FAULT_CRASH_LOOP] = {"api-1", "its new release exits %s after each start"},
+    [FAULT_BAD_CONFIG] = {"api-1", "its new configuration makes it refuse %s of its requests"},
+    [FAULT_NETWORK_LOSS] = {"web-1", "its link loses %s of the replies"},
+    [FAULT_IO_ERROR] = {"db-1", "%s of the writes in its data folder fail"},
+    [FAULT_DISK_FULL] = {"db-1", "its disk is filled to %s"},
+    [FAULT_OVERLOAD] = {"web-1", "its users send %s their usual requests"},
+    [FAULT_RETRY_STORM] = {"web-1", "after a surge its users try again %s what failed"},
+    [FAULT_NETWORK_BANDWIDTH] = {"web-1", "its link carries only %s"},
+    [FAULT_NETWORK_CUT] = {"web-1", "its link is cut: users are refused"},
 };
 
 struct demo {
@@ -65,12 +77,9 @@ struct demo {
 
 static const char *fault_text(enum fault_kind kind, double intensity, char out[160])
 {
-    char amount[32];
+    char amount[INTENSITY_SIZE];
     const struct fault_info *info = &fault_infos[kind];
-    if (info->unit == UNIT_RATIO)
-        snprintf(amount, sizeof amount, "%.0f %%", intensity * 100);
-    else
-        metric_text("request_latency", intensity, amount);
+    intensity_text(info, intensity, amount);
     const char *sentence = cases[kind].sentence ? cases[kind].sentence : info->sentence;
     const char *place = strstr(sentence, "%s");
     if (!place)
@@ -504,18 +513,34 @@ static int run_demo(const struct demo_options *options)
     return code;
 }
 
+/* A fault that no remedy cures has no story that ends: it may only be watched (`up`, `inject`). */
+static size_t demo_kinds(const char *names[FAULT_COUNT])
+{
+    size_t count = 0;
+    for (int kind = 0; kind < FAULT_COUNT; kind++)
+        if (cases[kind].sentence)
+            names[count++] = fault_kind_name((enum fault_kind)kind);
+    return count;
+}
+
 static int choose_fault(const char *fault, const char *node, struct demo_options *options)
 {
-    size_t count;
-    const char *const *names = live_fault_kind_names(&count);
+    const char *names[FAULT_COUNT];
+    size_t count = demo_kinds(names);
     int kind = fault_kind_of(fault);
-    if (kind < 0 || kind >= FAULT_LIVE_COUNT) {
+    if (kind < 0) {
         const char *near = text_nearest(fault, names, count);
         return fail(EXIT_USAGE, "demo: no fault is called '%s'%s%s%s; '%s inject --list' names them", fault,
                     near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "", program_name());
     }
+    if (!cases[kind].sentence)
+        return fail(
+            EXIT_USAGE,
+            "demo: %s is cured by nothing, so that no story of it ends; try it in a lab: '%s up', '%s "
+            "inject %s'",
+            fault, program_name(), program_name(), fault);
     options->kind = (enum fault_kind)kind;
-    options->node = node ? node : cases[kind].node ? cases[kind].node : "web-1";
+    options->node = node ? node : cases[kind].node;
     struct lab lab;
     lab_default(&lab);
     if (lab_find(&lab, options->node) < 0)
@@ -530,7 +555,7 @@ int verb_demo(const struct verb *verb, int argc, char **argv)
     char policy[4096];
     const struct flag flags[] = {
         {"fault", 'f', FLAG_TEXT, &fault, "KIND",
-         "cpu_spike, network_delay, storage_latency, service_crash, service_hang"},
+         "cpu_spike, io_error, ...: any that a remedy cures (inject --list)"},
         {"node", 'n', FLAG_TEXT, &node, "NODE", "web-1, api-1 or db-1 (the one that shows this fault best)"},
         {"verbose", 'v', FLAG_YES, &options.verbose, NULL,
          "ids of commands, what the guards saw, the evidence"},

@@ -368,6 +368,12 @@ static bool start_agent(struct fleet *fleet, const struct fleet_options *options
         if (*pairs[i][1])
             add_word(&words, "%s=%s", pairs[i][0], pairs[i][1]);
     }
+    if (node->capacity_per_s > 0)
+        add_word(&words, "--capacity=%g", node->capacity_per_s);
+    if (node->quota_bytes > 0)
+        add_word(&words, "--quota=%llu", (unsigned long long)node->quota_bytes);
+    if (node->memory_bytes > 0)
+        add_word(&words, "--memory=%llu", (unsigned long long)node->memory_bytes);
     if (options->load)
         add_word(&words, "--load=%g", options->load[index]);
     for (uint32_t i = 0; i < node->calls_count; i++)

@@ -1,141 +1,74 @@
 /* Faults on demand: inject one, list them, clear them. */
 #include "cli/cli.h"
+#include "cli/fault_words.h"
 #include "cli/show.h"
 #include "cli/source.h"
 
 #include "base/text.h"
 #include "core/core.h"
-#include "core/trace.h"
-#include "core/vocabulary.h"
-#include "policy/quantity.h"
+#include "plane/shapes.h"
+#include "policy/target.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char *intensity_text(const struct fault_info *info, double intensity, char out[32])
+enum { TARGET_WORDS_MAX = 8 };
+
+/* --- asking --------------------------------------------------------------------------------------------- */
+
+/* What is to be injected, as it was asked for. */
+struct wish {
+    struct kind_word kind;
+    char on[3 * NODE_NAME_SIZE]; /* "": nowhere, the control plane itself */
+    const char *amount, *shape, *of;
+    duration lease_ns, period_ns;
+    bool alongside;
+};
+
+/* What the fault is in the end: of a composed one, what it is made of. */
+static enum fault_kind kind_of_wish(const struct wish *wish)
 {
-    struct text text = text_over(out, 32);
-    if (info->unit == UNIT_RATIO)
-        text_addf(&text, "%.0f %%", intensity * 100);
-    else if (info->unit == UNIT_SECONDS)
-        text_duration(&text, duration_from_seconds(intensity));
-    else if (info->unit == UNIT_COUNT)
-        text_addf(&text, "%.3g times", intensity);
-    else
-        text_add(&text, "-");
-    return out;
+    return wish->kind.kind >= 0 ? (enum fault_kind)wish->kind.kind
+           : wish->of           ? (enum fault_kind)fault_kind_of(wish->of)
+                                : composed_default((enum composed_fault)wish->kind.composed);
 }
 
-static const char *cures_text(const struct fault_info *info, char out[128])
+static void print_one(const json_t *fault)
 {
-    struct text text = text_over(out, 128);
-    for (int remedy = 0; remedy < REMEDY_COUNT; remedy++) {
-        if (info->cures & (1u << remedy))
-            text_addf(&text, "%s%s", text.length ? ", " : "", remedy_name((enum remedy)remedy));
-    }
-    return out;
-}
-
-static json_t *kinds_json(void)
-{
-    json_t *kinds = json_array();
-    for (int kind = 0; kind < FAULT_COUNT; kind++) {
-        const struct fault_info *info = &fault_infos[kind];
-        json_t *cures = json_array();
-        for (int remedy = 0; remedy < REMEDY_COUNT; remedy++) {
-            if (info->cures & (1u << remedy))
-                json_array_append_new(cures, json_string(remedy_name((enum remedy)remedy)));
-        }
-        json_array_append_new(
-            kinds, json_pack("{s:s, s:s, s:f, s:f, s:f, s:s, s:o, s:b, s:s}", "kind", info->name, "unit",
-                             metric_unit_name(info->unit), "intensity", info->intensity, "least", info->least,
-                             "most", info->most, "metric", metric_name(info->metric), "cures", cures,
-                             "synthetic", kind >= FAULT_LIVE_COUNT, "text", info->sentence));
-    }
-    return json_pack("{s:o}", "kinds", kinds);
-}
-
-static void print_kinds(void)
-{
-    static const char *const titles[] = {"kind", "nodes", ">intensity", "cured by", "what it does"};
-    struct table *table = table_new(titles, 5);
-    for (int kind = 0; kind < FAULT_COUNT; kind++) {
-        const struct fault_info *info = &fault_infos[kind];
-        char intensity[32], cures[128];
-        bool everywhere = kind < FAULT_LIVE_COUNT, is_cured = info->cures != 0;
-        table_cell(table, INK_BOLD, "%s", info->name);
-        table_cell(table, everywhere ? INK_PLAIN : INK_DIM, everywhere ? "all" : "synthetic");
-        table_cell(table, INK_PLAIN, "%s", intensity_text(info, info->intensity, intensity));
-        table_cell(table, INK_PLAIN, "%s", is_cured ? cures_text(info, cures) : "-");
-        table_cell(table, INK_PLAIN, "%s", info->sentence);
-    }
-    table_print(&table, stdout, 2);
-}
-
-static int unknown_kind(const char *given)
-{
-    size_t count;
-    const char *const *names = fault_kind_names(&count);
-    const char *near = text_nearest(given, names, count);
-    if (near)
-        return fail(EXIT_USAGE, "inject: no fault is called '%s'; did you mean '%s'?", given, near);
-    return fail(EXIT_USAGE, "inject: no fault is called '%s'; '%s inject --list' names them", given,
-                program_name());
-}
-
-static int list_kinds(bool json)
-{
-    if (!json) {
-        print_kinds();
-        return EXIT_DONE;
-    }
-    json_t *kinds = kinds_json();
-    print_json(kinds);
-    json_decref(kinds);
-    return EXIT_DONE;
-}
-
-static void print_injected(const json_t *fault)
-{
-    char intensity[32];
-    const char *kind = member_text(fault, "kind");
+    char intensity[INTENSITY_SIZE];
+    const char *kind = member_text(fault, "kind"), *node = member_text(fault, "node");
     int index = fault_kind_of(kind);
-    printf("  fault %lld: %s on %s", member_whole(fault, "id"), kind, member_text(fault, "node"));
+    printf("  fault %lld: %s on %s", member_whole(fault, "id"), kind, *node ? node : "the control plane");
     if (index >= 0 && fault_infos[index].unit != UNIT_NONE)
         printf(", %s", intensity_text(&fault_infos[index], member_number(fault, "intensity"), intensity));
     if (shape_of(member_text(fault, "shape")) > SHAPE_STEP)
         printf(", %s", member_text(fault, "shape"));
     if (index >= 0)
         printf(": %s", fault_infos[index].sentence);
-    printf("\n  '%s nodes' shows it bite, '%s incidents' what is done, '%s clear %lld' ends it\n",
-           program_name(), program_name(), program_name(), member_whole(fault, "id"));
+    printf("\n");
 }
 
-/* `50%`, `200ms`, or the bare number in base units. */
-static int read_intensity(const struct fault_info *info, const char *amount, double *intensity)
+static void print_injected(const json_t *answer)
 {
-    const char *unit = amount;
-    double number;
-    char least[32], most[32];
-    bool good = quantity_number(&unit, false, &number);
-    while (good && *unit == ' ')
-        unit++;
-    if (!good || !quantity_in_base(number, unit, info->unit, intensity))
-        return fail(EXIT_USAGE, "inject: --intensity wants a number%s%s, not '%s'",
-                    *quantity_unit_names(info->unit) ? " and perhaps its unit, " : "",
-                    quantity_unit_names(info->unit), amount);
-    if (*intensity < info->least || *intensity > info->most)
-        return fail(EXIT_USAGE, "inject: the intensity of %s lies between %s and %s", info->name,
-                    intensity_text(info, info->least, least), intensity_text(info, info->most, most));
-    return EXIT_DONE;
+    const json_t *list = json_object_get(answer, "faults"), *first = list ? json_array_get(list, 0) : answer;
+    size_t index;
+    json_t *fault;
+    if (!list)
+        print_one(answer);
+    json_array_foreach(list, index, fault)
+    {
+        print_one(fault);
+    }
+    if (!*member_text(first, "node"))
+        printf("  it answers no more until that is over; '%s faults --all' shows it then\n", program_name());
+    else if (json_array_size(list) > 1)
+        printf("  '%s nodes' shows them bite, '%s incidents' what is done, '%s clear' ends them\n",
+               program_name(), program_name(), program_name());
+    else
+        printf("  '%s nodes' shows it bite, '%s incidents' what is done, '%s clear %lld' ends it\n",
+               program_name(), program_name(), program_name(), member_whole(first, "id"));
 }
-
-/* What is to be injected, as it was asked for. */
-struct wish {
-    const char *amount, *shape;
-    duration lease_ns, period_ns;
-};
 
 static int read_shape(const char *given)
 {
@@ -151,16 +84,65 @@ static int read_shape(const char *given)
                 given);
 }
 
+static int read_of(const struct wish *wish)
+{
+    struct kind_word of;
+    if (!wish->of)
+        return EXIT_DONE;
+    if (wish->kind.composed < 0)
+        return fail(EXIT_USAGE, "inject: --of belongs to dependency_sick and flapping");
+    if (!read_kind_word("inject", wish->of, &of))
+        return EXIT_USAGE;
+    if (of.kind < 0)
+        return fail(EXIT_USAGE, "inject: %s cannot be made of %s, which is made of another fault itself",
+                    composed_infos[wish->kind.composed].name, wish->of);
+    return EXIT_DONE;
+}
+
+/* The words behind the kind: `web-1`, or `2 of role:web`. */
+static int read_target(struct wish *wish, char **words, int count)
+{
+    struct node_target target;
+    struct text text = text_over(wish->on, sizeof wish->on);
+    bool of_plane = wish->kind.kind >= 0 && fault_infos[wish->kind.kind].places == FAULT_AT_PLANE;
+    for (int i = 0; i < count; i++)
+        text_addf(&text, "%s%s", i ? " " : "", words[i]);
+    if (of_plane && count > 0)
+        return fail(EXIT_USAGE, "inject: %s strikes the control plane itself; leave '%s' out",
+                    fault_kind_name((enum fault_kind)wish->kind.kind), wish->on);
+    if (!of_plane && count == 0)
+        return fail(EXIT_USAGE,
+                    "inject: on which node? It is '%s inject KIND NODE'; '%s inject --list' names "
+                    "the kinds",
+                    program_name(), program_name());
+    bool below = strncmp(wish->on, "below ", 6) == 0;
+    if (text.cut || (count > 0 && !below && !node_target_parse(wish->on, &target)))
+        return fail(EXIT_USAGE,
+                    "inject: '%s' means no nodes; it is web-1, 'web-*', role:web, zone:a, 2 of role:web or "
+                    "below web-1",
+                    wish->on);
+    return EXIT_DONE;
+}
+
 /* The body of the request, or NULL and the exit code. */
-static json_t *order_json(int kind, const char *node, const struct wish *wish, int *code)
+static json_t *order_json(const struct wish *wish, int *code)
 {
     double intensity = (double)NAN;
-    *code = wish->amount ? read_intensity(&fault_infos[kind], wish->amount, &intensity) : EXIT_DONE;
+    const char *kind = wish->kind.kind >= 0 ? fault_kind_name((enum fault_kind)wish->kind.kind)
+                                            : composed_infos[wish->kind.composed].name;
+    *code = read_of(wish);
+    if (*code == EXIT_DONE && wish->amount)
+        *code = read_intensity("inject", &fault_infos[kind_of_wish(wish)], wish->amount, &intensity);
     if (*code == EXIT_DONE && wish->shape)
         *code = read_shape(wish->shape);
     if (*code != EXIT_DONE)
         return NULL;
-    json_t *order = json_pack("{s:s, s:s}", "kind", fault_kind_name((enum fault_kind)kind), "node", node);
+    json_t *order = json_pack("{s:s}", "kind", kind);
+    bool is_name = text_is_name(wish->on, NODE_NAME_SIZE - 1);
+    if (*wish->on)
+        json_object_set_new(order, is_name ? "node" : "on", json_string(wish->on));
+    if (wish->of)
+        json_object_set_new(order, "of", json_string(wish->of));
     if (!isnan(intensity))
         json_object_set_new(order, "intensity", json_real(intensity));
     if (wish->lease_ns > 0)
@@ -169,22 +151,24 @@ static json_t *order_json(int kind, const char *node, const struct wish *wish, i
         json_object_set_new(order, "shape", json_string(wish->shape));
     if (wish->period_ns > 0)
         json_object_set_new(order, "period_s", json_real(duration_seconds(wish->period_ns)));
+    if (wish->alongside)
+        json_object_set_new(order, "alongside", json_true());
     return order;
 }
 
-static int inject(struct source *source, int kind, const char *node, const struct wish *wish, bool json)
+static int inject(struct source *source, const struct wish *wish, bool json)
 {
     int code;
-    json_t *fault = NULL, *order = order_json(kind, node, wish, &code);
+    json_t *answer = NULL, *order = order_json(wish, &code);
     if (!order)
         return code;
     char *body = json_dumps(order, JSON_COMPACT);
-    code = source_call(source, "POST", "/v1/faults", NULL, body, &fault);
+    code = source_call(source, "POST", "/v1/faults", NULL, body, &answer);
     if (code == EXIT_DONE && json)
-        print_json(fault);
+        print_json(answer);
     else if (code == EXIT_DONE)
-        print_injected(fault);
-    json_decref(fault);
+        print_injected(answer);
+    json_decref(answer);
     json_decref(order);
     free(body);
     return code;
@@ -197,45 +181,94 @@ int verb_inject(const struct verb *verb, int argc, char **argv)
     bool list = false, json = false;
     const struct flag flags[] = {
         {"intensity", 'i', FLAG_TEXT, &wish.amount, "X",
-         "how hard: 50%, 200ms, or 0.2 in base units (see --list)"},
+         "how hard: 50%, 200ms, 2kB/s, or 0.2 in base units (see --list)"},
         {"lease", 'l', FLAG_DURATION, &wish.lease_ns, "TIME", "it ends by itself after this (60s)"},
-        {"shape", 's', FLAG_TEXT, &wish.shape, "SHAPE",
-         "step, ramp, spike, sawtooth, flapping, gray (step; others: synthetic)"},
+        {"shape", 's', FLAG_TEXT, &wish.shape, "SHAPE", "step, ramp, spike, sawtooth, flapping, gray (step)"},
         {"period", 'p', FLAG_DURATION, &wish.period_ns, "TIME",
          "of the shapes spike, sawtooth and flapping (20s)"},
-        {"list", 0, FLAG_YES, &list, NULL, "name the kinds of faults, where they work and what cures them"},
+        {"of", 0, FLAG_TEXT, &wish.of, "KIND", "what dependency_sick and flapping are made of"},
+        {"alongside", 0, FLAG_YES, &wish.alongside, NULL,
+         "although another fault is on there, or was a moment ago"},
+        {"list", 0, FLAG_YES, &list, NULL,
+         "explain the kinds of faults, or KIND: what cures it, where it works"},
         {"json", 0, FLAG_YES, &json, NULL, "the API's JSON as it is"},
         SOURCE_URL_FLAG(&source),
         {0}};
     int count;
-    int code = flags_read(verb, flags, argc, argv, 0, 2, &count);
+    int code = flags_read(verb, flags, argc, argv, 0, TARGET_WORDS_MAX, &count);
     if (code >= 0)
         return code;
     if (list)
-        return list_kinds(json);
-    if (count != 2)
+        return count > 1 ? fail(EXIT_USAGE, "inject: --list explains all kinds, or one of them")
+                         : list_kinds(count == 1 ? argv[1] : NULL, json);
+    if (count == 0)
         return fail(EXIT_USAGE, "inject: it is '%s inject KIND NODE'; '%s inject --list' names the kinds",
                     program_name(), program_name());
-    int kind = fault_kind_of(argv[1]);
-    if (kind < 0)
-        return unknown_kind(argv[1]);
-    if (!text_is_name(argv[2], NODE_NAME_SIZE - 1))
-        return fail(EXIT_USAGE, "inject: '%s' cannot be the name of a node", argv[2]);
-    return inject(&source, kind, argv[2], &wish, json);
+    if (!read_kind_word("inject", argv[1], &wish.kind))
+        return EXIT_USAGE;
+    code = read_target(&wish, argv + 2, count - 1);
+    return code == EXIT_DONE ? inject(&source, &wish, json) : code;
 }
 
-/* "cpu_utilization 3 % -> 97 %", or what is known so far. */
+/* --- showing -------------------------------------------------------------------------------------------- */
+
+/* "cpu 3 % → 97 % → 4 %": before, while it was on, and when its removal was seen. */
 static void effect_cell(struct table *table, const json_t *fault)
 {
-    char before[32], after[32];
-    const char *metric = member_text(fault, "metric");
-    const char *effect = member_text(fault, "effect");
-    if (strcmp(effect, "seen") == 0)
-        table_cell(table, INK_PLAIN, "%s %s → %s", metric,
-                   metric_text(metric, member_number(fault, "before"), before),
-                   metric_text(metric, member_number(fault, "after"), after));
-    else
+    char before[32], after[32], restored[32];
+    const char *metric = member_text(fault, "metric"), *effect = member_text(fault, "effect");
+    bool over = *member_text(fault, "ended_at") != '\0';
+    const char *removal = over ? member_text(fault, "removal") : "";
+    int index = metric_of(metric);
+    double back = member_number(fault, "restored");
+    if (strcmp(effect, "none") == 0)
+        table_cell(table, INK_RED, "no effect");
+    else if (strcmp(effect, "seen") != 0)
         table_cell(table, INK_DIM, "%s", *effect ? effect : "-");
+    else if (index < 0)
+        table_cell(table, INK_PLAIN, "seen%s", strcmp(removal, "seen") == 0 ? ", and its end" : "");
+    else
+        table_cell(table, INK_PLAIN, "%s %s → %s%s%s%s", metric_infos[index].short_name,
+                   metric_text(metric, member_number(fault, "before"), before),
+                   metric_text(metric, member_number(fault, "after"), after), isnan(back) ? "" : " → ",
+                   isnan(back) ? "" : metric_text(metric, back, restored),
+                   strcmp(removal, "none") == 0 ? ", not back" : "");
+}
+
+static void fault_row(struct table *table, const json_t *fault)
+{
+    char clock[16], intensity[INTENSITY_SIZE];
+    const char *kind = member_text(fault, "kind"), *state = member_text(fault, "state");
+    const char *reason = member_text(fault, "reason"), *node = member_text(fault, "node");
+    const char *shape = member_text(fault, "shape");
+    int number = fault_kind_of(kind);
+    bool is_on = json_is_string(json_object_get(fault, "injected_at")),
+         is_step = shape_of(shape) <= SHAPE_STEP;
+    table_cell(table, INK_PLAIN, "%lld", member_whole(fault, "id"));
+    table_cell(table, INK_BOLD, "%s%s%s", kind, is_step ? "" : ", ", is_step ? "" : shape);
+    table_cell(table, INK_PLAIN, "%s", *node ? node : "-");
+    table_cell(table, INK_PLAIN, "%s",
+               number >= 0
+                   ? intensity_text(&fault_infos[number], member_number(fault, "intensity"), intensity)
+                   : "-");
+    table_cell(table, ink_of_word(state), "%s", state);
+    table_cell(table, INK_PLAIN, "%s", member_clock(fault, is_on ? "injected_at" : "asked_at", clock));
+    effect_cell(table, fault);
+    table_cell(table, INK_PLAIN, "%s%s%s", member_clock(fault, "ended_at", clock), *reason ? " " : "",
+               reason);
+}
+
+/* A fault that nobody could see proves nothing, whatever was or was not done afterwards. */
+static void say_invalid(const json_t *fault)
+{
+    const char *metric = member_text(fault, "metric");
+    if (strcmp(member_text(fault, "effect"), "none") != 0)
+        return;
+    printf("  fault %lld is invalid, no effect: ", member_whole(fault, "id"));
+    if (*metric)
+        printf("%s did not move; inject it harder, or longer\n", metric);
+    else
+        printf("nothing of it could be seen; inject it longer\n");
 }
 
 static void print_faults(const json_t *faults)
@@ -247,28 +280,13 @@ static void print_faults(const json_t *faults)
     json_t *fault;
     json_array_foreach(faults, index, fault)
     {
-        char clock[16], intensity[32];
-        const char *kind = member_text(fault, "kind");
-        const char *state = member_text(fault, "state");
-        const char *reason = member_text(fault, "reason");
-        int number = fault_kind_of(kind);
-        bool is_on = json_is_string(json_object_get(fault, "injected_at"));
-        table_cell(table, INK_PLAIN, "%lld", member_whole(fault, "id"));
-        const char *shape = member_text(fault, "shape");
-        bool is_step = shape_of(shape) <= SHAPE_STEP;
-        table_cell(table, INK_BOLD, "%s%s%s", kind, is_step ? "" : ", ", is_step ? "" : shape);
-        table_cell(table, INK_PLAIN, "%s", member_text(fault, "node"));
-        table_cell(table, INK_PLAIN, "%s",
-                   number >= 0
-                       ? intensity_text(&fault_infos[number], member_number(fault, "intensity"), intensity)
-                       : "-");
-        table_cell(table, ink_of_word(state), "%s", state);
-        table_cell(table, INK_PLAIN, "%s", member_clock(fault, is_on ? "injected_at" : "asked_at", clock));
-        effect_cell(table, fault);
-        table_cell(table, INK_PLAIN, "%s%s%s", member_clock(fault, "ended_at", clock), *reason ? " " : "",
-                   reason);
+        fault_row(table, fault);
     }
     table_print(&table, stdout, 2);
+    json_array_foreach(faults, index, fault)
+    {
+        say_invalid(fault);
+    }
 }
 
 int verb_faults(const struct verb *verb, int argc, char **argv)

@@ -28,9 +28,11 @@ static const duration quiet_ns = 8 * SECOND; /* without news, where nodes stay i
 /* Where a scenario's node has its usual users, a real one has those that a node agent has. So many come at
  * least, wherever: the users are the ones who tell how a service is, and every half second needs some writes
  * of theirs. */
+static const double scale = 20.0 / 40;
+
 static double load_of(double users_per_s)
 {
-    static const double scale = 20.0 / 40, least = 20, most = 50;
+    static const double least = 20, most = 50;
     double rate = users_per_s * scale;
     return rate < least ? least : rate > most ? most : rate;
 }
@@ -47,6 +49,9 @@ static void lay_out_lab(struct live *live)
         node->calls_count = live->nodes[i].calls_count;
         memcpy(node->calls, live->nodes[i].calls, sizeof node->calls);
         live->load[i] = load_of(live->nodes[i].users_per_s);
+        /* What is made up from the load would keep a quarter of a core busy on each node. */
+        if (scenario_group_of(live->scenario, i)->capacity_is_said)
+            node->capacity_per_s = live->nodes[i].capacity_per_s * scale;
     }
 }
 

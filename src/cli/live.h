@@ -23,7 +23,7 @@
 
 enum {
     LIVE_NODES_MAX = 24,   /* real ones: three processes each, on a laptop */
-    LIVE_ACTS_MAX = 65536, /* of a script, each time that a fault goes on and off counted */
+    LIVE_ACTS_MAX = 65536, /* of a script */
     LIVE_SENTENCE_SIZE = 512
 };
 
@@ -40,10 +40,10 @@ struct act {
     bool done;
 };
 
-/* One line's fault on one node: all that it is on and off counts as one injection. */
+/* One line's fault on one node. */
 struct strike {
-    uint64_t first, newest; /* ids of faults, 0: none yet */
-    instant over_at;        /* from the start, INSTANT_NEVER: at the healing */
+    uint64_t id;     /* of the fault, 0: none yet */
+    instant over_at; /* from the start, INSTANT_NEVER: at the healing */
     uint32_t line, node;
 };
 

@@ -12,21 +12,6 @@ static bool refuse(char sentence[LIVE_SENTENCE_SIZE], uint32_t line, const char 
     return true;
 }
 
-static bool refuse_fault(const struct scenario_fault *fault, char sentence[LIVE_SENTENCE_SIZE])
-{
-    char what[160];
-    const char *shape = shape_name((enum shape)fault->fault.shape);
-    const char *kind = fault_infos[fault->fault.kind].name;
-    if (fault->fault.kind >= FAULT_LIVE_COUNT)
-        snprintf(what, sizeof what, "%s cannot be done to real processes", kind);
-    else if (fault->fault.shape == SHAPE_RAMP || fault->fault.shape == SHAPE_SAWTOOTH ||
-             fault->fault.shape == SHAPE_GRAY)
-        snprintf(what, sizeof what, "a real %s is on or off, and cannot have the shape %s", kind, shape);
-    else
-        return false;
-    return refuse(sentence, fault->line, what);
-}
-
 /* The way between node agents and control plane of one machine is what it is. */
 static bool has_network(const struct scenario *scenario)
 {
@@ -48,17 +33,24 @@ static bool refuse_real(const struct live *live, char sentence[LIVE_SENTENCE_SIZ
                  scenario->node_count, LIVE_NODES_MAX);
         return true;
     }
-    for (uint32_t i = 0; i < scenario->fault_count; i++)
-        if (refuse_fault(&scenario->faults[i], sentence))
-            return true;
     if (has_network(scenario))
         return refuse(sentence, scenario->network_line, "real messages are not made late, lost or doubled");
     return false;
 }
 
-/* Synthetic nodes share one process, so that none of them can be killed alone. */
+/* Synthetic nodes share one process, so that none of them can be killed alone; and the world model knows
+ * fewer faults than real processes do. */
 static bool refuse_synthetic(const struct live *live, char sentence[LIVE_SENTENCE_SIZE])
 {
+    for (uint32_t i = 0; i < live->scenario->fault_count; i++) {
+        const struct scenario_fault *fault = &live->scenario->faults[i];
+        if (fault_is_synthetic((enum fault_kind)fault->fault.kind))
+            continue;
+        snprintf(sentence, LIVE_SENTENCE_SIZE,
+                 "line %u: %s needs real processes, the world model does not know it; leave --synthetic out",
+                 fault->line, fault_kind_name((enum fault_kind)fault->fault.kind));
+        return true;
+    }
     for (uint32_t i = 0; i < live->scenario->accident_count; i++) {
         const struct scenario_accident *accident = &live->scenario->accidents[i];
         if (accident->kind != ACCIDENT_CRASH_AGENT && accident->kind != ACCIDENT_SUSPEND_AGENT &&

@@ -112,7 +112,7 @@ static bool take_fault(void *context, const struct fault_row *row)
                           .until_at = row->ended_at == INSTANT_NONE ? INSTANT_NEVER
                                                                     : from_start(score, row->ended_at)};
     for (uint32_t i = 0; i < score->live->strike_count; i++) {
-        if (score->live->strikes[i].first != row->id)
+        if (score->live->strikes[i].id != row->id)
             continue;
         struct struck *struck = add(&score->struck, sizeof *struck);
         *struck = (struct struck){.at = span->from_at, .node = node};

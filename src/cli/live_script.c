@@ -64,29 +64,6 @@ static void add_act(struct live *live, struct act act)
     live->acts[live->act_count++] = act;
 }
 
-/* On for a part of each period, as the world has these shapes (world/fault.c). */
-static double share_on(enum shape shape)
-{
-    return shape == SHAPE_SPIKE ? 0.1 : 0.5;
-}
-
-/* Real nodes know faults that are on or off: what comes and goes is injected and cleared in turn. */
-static void add_periods(struct live *live, const struct world_fault *fault, uint32_t line, uint32_t node,
-                        uint32_t strike, instant from_at, instant until_at)
-{
-    duration on_ns = (duration)((double)fault->period_ns * share_on((enum shape)fault->shape));
-    instant end_at = until_at < live->scenario->length_ns ? until_at : live->scenario->length_ns;
-    struct act act = {.line = line, .node = node, .strike = strike};
-    for (instant at = from_at; at < end_at && live->act_count < LIVE_ACTS_MAX; at += fault->period_ns) {
-        act.at = at;
-        act.kind = ACT_STRIKE;
-        add_act(live, act);
-        act.at = at + on_ns < end_at ? at + on_ns : end_at;
-        act.kind = ACT_END_STRIKE;
-        add_act(live, act);
-    }
-}
-
 static void add_strike(struct live *live, uint32_t line, uint32_t node, duration later_ns)
 {
     const struct world_fault *fault = &live->scenario->faults[line].fault;
@@ -96,11 +73,6 @@ static void add_strike(struct live *live, uint32_t line, uint32_t node, duration
     if (live->strike_count == live->strike_room)
         live->strikes = grow(live->strikes, &live->strike_room, sizeof *live->strikes);
     live->strikes[live->strike_count++] = (struct strike){.line = line, .node = node, .over_at = until_at};
-    bool comes_and_goes = fault->shape == SHAPE_SPIKE || fault->shape == SHAPE_FLAPPING;
-    if (comes_and_goes && !live->options.synthetic) {
-        add_periods(live, fault, line, node, strike, from_at, until_at);
-        return;
-    }
     struct act act = {.at = from_at, .line = line, .node = node, .strike = strike, .kind = ACT_STRIKE};
     add_act(live, act);
     if (until_at != INSTANT_NEVER) {
@@ -190,7 +162,8 @@ static bool strike_node(struct live *live, const struct act *act)
                              lease_s(live, strike));
     if (info->unit != UNIT_NONE)
         json_object_set_new(body, "intensity", json_real(fault->intensity));
-    if (live->options.synthetic && fault->shape != SHAPE_STEP) {
+    json_object_set_new(body, "alongside", json_true()); /* the script knows what it does */
+    if (fault->shape != SHAPE_STEP) {
         json_object_set_new(body, "shape", json_string(shape_name((enum shape)fault->shape)));
         if (fault->period_ns > 0)
             json_object_set_new(body, "period_s", json_real(duration_seconds(fault->period_ns)));
@@ -203,9 +176,7 @@ static bool strike_node(struct live *live, const struct act *act)
     free(text);
     if (!answer)
         return false;
-    strike->newest = (uint64_t)member_whole(answer, "id");
-    if (strike->first == 0)
-        strike->first = strike->newest;
+    strike->id = (uint64_t)member_whole(answer, "id");
     json_decref(answer);
     say(live, act->node, "%s begins%s%s", info->name, fault->shape == SHAPE_STEP ? "" : ", ",
         fault->shape == SHAPE_STEP ? "" : shape_name((enum shape)fault->shape));
@@ -216,9 +187,9 @@ static bool end_strike(struct live *live, const struct act *act)
 {
     const struct strike *strike = &live->strikes[act->strike];
     char path[PATH_SIZE];
-    if (strike->newest == 0)
+    if (strike->id == 0)
         return true;
-    snprintf(path, sizeof path, "/v1/faults/%llu", (unsigned long long)strike->newest);
+    snprintf(path, sizeof path, "/v1/faults/%llu", (unsigned long long)strike->id);
     if (!tell_plane(live, "DELETE", path, NULL))
         return false;
     say(live, act->node, "%s ends", fault_infos[live->scenario->faults[act->line].fault.kind].name);

@@ -4,7 +4,11 @@
 #include "cli/show.h"
 #include "cli/source.h"
 
+#include "base/text.h"
+
 #include <math.h>
+
+enum { CLOCK_OFF_S = 10 }; /* so much is told */
 
 static void sample_cell(struct table *table, const json_t *node, const char *metric)
 {
@@ -20,6 +24,31 @@ static void incident_cell(struct table *table, const json_t *node)
         table_cell(table, INK_YELLOW, "%lld", id);
     else
         table_cell(table, INK_PLAIN, "-");
+}
+
+/* Remedies that stand until somebody, or the node itself, takes them back. */
+static void print_in_force(const json_t *node)
+{
+    const json_t *standing = json_object_get(node, "standing");
+    if (json_array_size(standing) == 0)
+        return;
+    printf("  %s has in force:", member_text(node, "node"));
+    for (size_t i = 0; i < json_array_size(standing); i++)
+        printf("%s %s", i ? "," : "", json_string_value(json_array_get(standing, i)));
+    printf("; '%s undo %s' takes it back\n", program_name(), member_text(node, "node"));
+}
+
+/* A clock that is off harms nobody here, and people may want to know. */
+static void print_clock(const json_t *node)
+{
+    char off[32];
+    double seconds = member_number(node, "clock_off_s");
+    struct text text = text_over(off, sizeof off);
+    if (isnan(seconds) || fabs(seconds) < CLOCK_OFF_S || fabs(seconds) > 1e9)
+        return;
+    text_duration(&text, duration_from_seconds(fabs(seconds)));
+    printf("  the clock of %s is %s %s; nothing is reckoned with it\n", member_text(node, "node"), off,
+           seconds > 0 ? "ahead" : "behind");
 }
 
 static void print_nodes(const json_t *nodes)
@@ -54,6 +83,8 @@ static void print_nodes(const json_t *nodes)
             printf("  %s is left alone until %s (maintenance); '%s maintain %s --end' ends it now\n",
                    member_text(node, "node"), member_clock(node, "maintained_until", clock), program_name(),
                    member_text(node, "node"));
+        print_in_force(node);
+        print_clock(node);
     }
 }
 

@@ -1,4 +1,5 @@
-/* What a person can say to a running control plane: approve, acknowledge, maintain, pause, resume, reset. */
+/* What a person can say to a running control plane: approve, acknowledge, maintain, undo, pause, resume,
+ * reset. */
 #include "cli/cli.h"
 #include "cli/show.h"
 #include "cli/source.h"
@@ -181,6 +182,37 @@ int verb_maintain(const struct verb *verb, int argc, char **argv)
         print_json(answer);
     else if (code == EXIT_DONE)
         say_maintained(argv[1], answer, end ? 0 : length_ns, was_alone);
+    json_decref(answer);
+    return code;
+}
+
+int verb_undo(const struct verb *verb, int argc, char **argv)
+{
+    struct source source = {0};
+    bool json = false;
+    const struct flag flags[] = {
+        {"json", 0, FLAG_YES, &json, NULL, "the API's JSON as it is"}, SOURCE_URL_FLAG(&source), {0}};
+    int count;
+    char path[160];
+    int code = flags_read(verb, flags, argc, argv, 1, 1, &count);
+    if (code >= 0)
+        return code;
+    if (!text_is_name(argv[1], 63))
+        return fail(EXIT_USAGE, "undo: '%s' is not a name of a node", argv[1]);
+    snprintf(path, sizeof path, "/v1/nodes/%s/undo", argv[1]);
+    json_t *answer = NULL;
+    code = source_call(&source, "POST", path, NULL, "{}", &answer);
+    const json_t *standing = json_object_get(answer, "standing");
+    if (code == EXIT_DONE && json) {
+        print_json(answer);
+    } else if (code == EXIT_DONE && json_array_size(standing) == 0) {
+        printf("  no remedy is in force on %s, as far as it has told\n", argv[1]);
+    } else if (code == EXIT_DONE) {
+        printf("  %s takes back:", argv[1]);
+        for (size_t i = 0; i < json_array_size(standing); i++)
+            printf("%s %s", i ? "," : "", json_string_value(json_array_get(standing, i)));
+        printf("\n");
+    }
     json_decref(answer);
     return code;
 }

@@ -19,7 +19,8 @@ static bool name_flight_folder(char *out, size_t size, const char *database)
 
 int verb_serve(const struct verb *verb, int argc, char **argv)
 {
-    struct plane_options options = {.port = 7070, .listen_fd = -1, .ready_fd = -1};
+    struct plane_options options = {
+        .port = 7070, .listen_fd = -1, .ready_fd = -1, .inject_gap_ns = PLANE_INJECT_GAP_S * SECOND};
     char database[4096], flight[4096 + 16];
     bool no_flight_recorder = false;
     const struct flag flags[] = {
@@ -37,6 +38,8 @@ int verb_serve(const struct verb *verb, int argc, char **argv)
          "write a journal there, for replay; one that is there goes on"},
         {"no-flight-recorder", 0, FLAG_YES, &no_flight_recorder, NULL,
          "without the ring of journals beside the database"},
+        {"inject-gap", 0, FLAG_DURATION, &options.inject_gap_ns, "TIME",
+         "the least time between two faults on one node (3s; 0s: none)"},
         {"log", 0, FLAG_TEXT, &options.log_path, "FILE", "notices to people go there (stderr)"},
         {"listen-fd", 0, FLAG_WHOLE, &options.listen_fd, "FD", "a descriptor that listens already"},
         {"ready-fd", 0, FLAG_WHOLE, &options.ready_fd, "FD", "its port is written there once it answers"},

@@ -41,10 +41,10 @@ int verb_service(const struct verb *verb, int argc, char **argv)
 {
     struct service_options options = {.page_fd = -1, .vitals_fd = -1};
     const char *listen = "127.0.0.1:0", *folder = "primary";
+    const char *primary = NULL;
     struct flag_list upstreams = {0};
-    char address[ADDRESS_SIZE], hosts[FLAG_LIST_MAX][ADDRESS_SIZE];
+    char address[ADDRESS_SIZE], primary_host[ADDRESS_SIZE], hosts[FLAG_LIST_MAX][ADDRESS_SIZE];
     options.name = "service";
-    options.data_dir = "data";
     const struct flag flags[] = {
         {"name", 0, FLAG_TEXT, &options.name, "NAME", "of the node it runs on (service)"},
         {"listen", 0, FLAG_TEXT, &listen, "ADDRESS:PORT", "(127.0.0.1:0, the kernel chooses)"},
@@ -52,6 +52,9 @@ int verb_service(const struct verb *verb, int argc, char **argv)
         {"standby", 0, FLAG_TEXT, &options.standby_dir, "FOLDER", "where it can write instead"},
         {"folder", 0, FLAG_TEXT, &folder, "WHICH", "primary or standby, to begin with (primary)"},
         {"upstream", 0, FLAG_LIST, &upstreams, "URL", "a service that it asks first; at most 8 times"},
+        {"capacity", 0, FLAG_NUMBER, &options.capacity, "N", "requests a second; 0: they cost no work (0)"},
+        {"config", 0, FLAG_TEXT, &options.config_path, "FILE", "its configuration, read again at SIGHUP"},
+        {"primary", 0, FLAG_TEXT, &primary, "URL", "share the load of that service, which keeps the data"},
         {"page-fd", 0, FLAG_WHOLE, &options.page_fd, "FD", "the fault page"},
         {"vitals-fd", 0, FLAG_WHOLE, &options.vitals_fd, "FD", "where it tells its vitals"},
         {0}};
@@ -73,5 +76,10 @@ int verb_service(const struct verb *verb, int argc, char **argv)
         upstream->host = hosts[i];
     }
     options.upstream_count = upstreams.count;
+    options.primary.host = primary ? primary_host : NULL;
+    if (primary && !read_address(primary, primary_host, &options.primary.port))
+        return fail(EXIT_USAGE, "service: --primary wants a URL, not '%s'", primary);
+    if (!primary && !options.data_dir)
+        options.data_dir = "data";
     return service_main(options);
 }

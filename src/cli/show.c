@@ -251,7 +251,11 @@ const char *metric_text(const char *metric, double value, char out[32])
 {
     int index = metric_of(metric);
     struct text text = text_over(out, 32);
-    if (index >= 0)
+    bool is_fraction =
+        index >= 0 && metric_infos[index].unit == UNIT_COUNT && value < 1000 && value != floor(value);
+    if (is_fraction) /* of what a node is provisioned for */
+        text_addf(&text, "%.2f", value);
+    else if (index >= 0)
         trace_value(&text, (enum metric)index, value);
     else
         text_addf(&text, "%g", value);

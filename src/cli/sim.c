@@ -182,7 +182,9 @@ static int read_all(struct run *run)
 {
     struct complaints *complaints = calloc(1, sizeof *complaints);
     CHECK(complaints);
-    int code = after_reading(scenario_read_file(run->path, run->scenario, complaints), complaints, run->path);
+    int result = scenario_read_file(run->path, run->scenario, complaints);
+    result = result == 0 ? scenario_check_synthetic(run->scenario, complaints) : result;
+    int code = after_reading(result, complaints, run->path);
     if (code == EXIT_DONE)
         code = read_policy(run, complaints);
     free(complaints);

@@ -364,9 +364,15 @@ void node_due(struct core *core, uint32_t number, struct effects *out)
     node_refresh_maintenance(core, number, out);
     bool over = maintained && !(node->flags & NODE_MAINTAINED);
     node_check_silence(core, number);
-    target_note_health(core, number, out);
+    if (!work) {
+        target_note_health(core, number, out);
+    }
     if (work || over || node->firing != firing) {
         node_walk(core, number, out);
+    }
+    if (work) { /* after our own start only the walk tells who is ill: asked before, all would turn well and
+                   ill */
+        target_note_health(core, number, out);
     }
     guard_check_breaker(core, out);
     node_schedule(core, number);

@@ -8,7 +8,13 @@
  * unit:    RATIO 0..1, SECONDS, BYTES, PER_SECOND, COUNT, FLAG 0 or 1
  * worse:   UP or DOWN, the direction that means illness
  * witness: who sees it. Two metrics corroborate each other only if their witnesses differ.
- * reach:   LOCAL, a property of this node alone; SHARED, a sick callee shows in it as well. */
+ * reach:   LOCAL, a property of this node alone; SHARED, a sick callee shows in it as well.
+ *
+ * Those that need a word: neighbour_cpu_utilization is what other processes on the node take of its processor.
+ * service_exit is told while the service is dead, as a shell tells it: the exit code, or 128 and the signal
+ * that killed it. offered_load is what users and callers ask for, as a multiple of what the node is
+ * provisioned for. storage_error_ratio is of the service's writes, network_loss of the node agent's own pings
+ * through the node's link. */
 #define METRIC_TABLE(X)                                                                                      \
     X(CPU_UTILIZATION, "cpu_utilization", "cpu", RATIO, UP, SCHEDULER, LOCAL)                                \
     X(MEMORY_BYTES, "memory_bytes", "memory", BYTES, UP, MEMORY, LOCAL)                                      \
@@ -20,8 +26,12 @@
     X(STORAGE_LATENCY, "storage_latency", "storage", SECONDS, UP, STORAGE, LOCAL)                            \
     X(NETWORK_LATENCY, "network_latency", "network", SECONDS, UP, NETWORK, LOCAL)                            \
     X(FILESYSTEM_UTILIZATION, "filesystem_utilization", "filesystem", RATIO, UP, FILESYSTEM, LOCAL)          \
-    X(NODE_CPU_UTILIZATION, "node_cpu_utilization", "node-cpu", RATIO, UP, SCHEDULER, LOCAL)                 \
-    X(NODE_MEMORY_UTILIZATION, "node_memory_utilization", "node-memory", RATIO, UP, MEMORY, LOCAL)
+    X(NEIGHBOUR_CPU_UTILIZATION, "neighbour_cpu_utilization", "neighbour", RATIO, UP, SCHEDULER, LOCAL)      \
+    X(NODE_MEMORY_UTILIZATION, "node_memory_utilization", "node-memory", RATIO, UP, MEMORY, LOCAL)           \
+    X(SERVICE_EXIT, "service_exit", "exit", COUNT, UP, SUPERVISOR, LOCAL)                                    \
+    X(OFFERED_LOAD, "offered_load", "load", COUNT, UP, TRAFFIC, LOCAL)                                       \
+    X(STORAGE_ERROR_RATIO, "storage_error_ratio", "storage-errors", RATIO, UP, STORAGE, LOCAL)               \
+    X(NETWORK_LOSS, "network_loss", "loss", RATIO, UP, NETWORK, LOCAL)
 
 /* X(symbol, name, disruptive, what it does, for people)
  * Disruptive remedies pass the guards; the others need no command and harm nobody. */
@@ -160,50 +170,67 @@
     X(REPLANNED, "replanned") /* the policy has changed, and the plan no longer stands on the ladder */      \
     X(UNWATCHED, "unwatched") /* its node has left, or the policy does not watch for this any more */
 
-/* X(symbol, name, metric that must move, default intensity, least, most, unit of intensity, cures, masks,
- * sentence) The intensity's unit is RATIO, SECONDS, COUNT or NONE. `cures` and `masks` (hides it for a while)
- * are masks of REMEDY_BIT()s. The first table is done to live
- * processes, both are in the synthetic world. */
-#define LIVE_FAULT_TABLE(X)                                                                                  \
+/* X(symbol, name, metric that must move or NONE, default intensity, least, most, unit of intensity, cures,
+ * masks, places, sentence)
+ *
+ * The intensity's unit is RATIO, SECONDS, BYTES, COUNT or NONE. `cures` and `masks` (hides it for a while)
+ * are masks of REMEDY_BIT()s. `places` is where it can be injected: SERVICE (a node with the built-in
+ * service), PROGRAM (a node with a program of one's own), SYNTHETIC (the world model), PLANE (the control
+ * plane itself). What truly cures what, and why: docs/faults.md. */
+#define FAULT_TABLE(X)                                                                                       \
     X(CPU_SPIKE, "cpu_spike", CPU_UTILIZATION, 0.95, 0.05, 1.0, RATIO, REMEDY_BIT(RESTART_SERVICE),          \
-      REMEDY_BIT(SHED_LOAD), "the service burns that share of a core on its own request loop")               \
+      REMEDY_BIT(SHED_LOAD), ANYWHERE, "the service burns that share of a core on its own request loop")     \
     X(NETWORK_DELAY, "network_delay", NETWORK_LATENCY, 0.2, 0.001, 10.0, SECONDS, REMEDY_BIT(RESET_NETWORK), \
-      0, "the node's link holds every reply back that long")                                                 \
+      0, ANYWHERE, "the node's link holds every reply back that long")                                       \
     X(STORAGE_LATENCY, "storage_latency", STORAGE_LATENCY, 0.25, 0.001, 10.0, SECONDS,                       \
-      REMEDY_BIT(FAILOVER_STORAGE), 0, "each write and fsync in the service's data folder waits that long")  \
+      REMEDY_BIT(FAILOVER_STORAGE), 0, ANYWHERE,                                                             \
+      "each write and fsync in the service's data folder waits that long")                                   \
     X(SERVICE_CRASH, "service_crash", SERVICE_UP, 1.0, 1.0, 1.0, NONE, REMEDY_BIT(RESTART_SERVICE), 0,       \
-      "the service's process is killed")                                                                     \
+      ANYWHERE, "the service's process is killed")                                                           \
     X(SERVICE_HANG, "service_hang", ERROR_RATIO, 1.0, 1.0, 1.0, NONE, REMEDY_BIT(RESTART_SERVICE), 0,        \
-      "the service's process is stopped: alive, and silent")
-
-#define WORLD_FAULT_TABLE(X)                                                                                 \
-    X(NOISY_NEIGHBOUR, "noisy_neighbour", NODE_CPU_UTILIZATION, 0.9, 0.1, 1.0, RATIO,                        \
-      REMEDY_BIT(ISOLATE_NEIGHBOUR) | REMEDY_BIT(DRAIN_NODE), 0,                                             \
+      ANYWHERE, "the service's process is stopped: alive, and silent")                                       \
+    X(NOISY_NEIGHBOUR, "noisy_neighbour", NEIGHBOUR_CPU_UTILIZATION, 0.9, 0.1, 1.0, RATIO,                   \
+      REMEDY_BIT(ISOLATE_NEIGHBOUR) | REMEDY_BIT(DRAIN_NODE), 0, ANYWHERE,                                   \
       "another process on the node takes that share of its processor")                                       \
-    X(MEMORY_LEAK, "memory_leak", MEMORY_BYTES, 0.2, 0.01, 10.0, RATIO, REMEDY_BIT(ROLLBACK_RELEASE),        \
-      REMEDY_BIT(RESTART_SERVICE), "the release loses that share of its memory's size each minute")          \
+    X(MEMORY_LEAK, "memory_leak", MEMORY_BYTES, 1.0, 0.01, 10.0, RATIO, REMEDY_BIT(ROLLBACK_RELEASE),        \
+      REMEDY_BIT(RESTART_SERVICE), ANYWHERE,                                                                 \
+      "a new release loses that share of the node's memory each minute")                                     \
     X(CRASH_LOOP, "crash_loop", SERVICE_STARTS, 5.0, 0.5, 120.0, SECONDS, REMEDY_BIT(ROLLBACK_RELEASE),      \
-      REMEDY_BIT(RESTART_SERVICE), "the release exits that long after each start")                           \
+      REMEDY_BIT(RESTART_SERVICE), ANYWHERE, "a new release exits that long after each start")               \
     X(BAD_CONFIG, "bad_config", ERROR_RATIO, 0.5, 0.01, 1.0, RATIO, REMEDY_BIT(ROLLBACK_CONFIG), 0,          \
-      "the service refuses that share of its requests")                                                      \
-    X(NETWORK_LOSS, "network_loss", ERROR_RATIO, 0.2, 0.01, 1.0, RATIO, REMEDY_BIT(RESET_NETWORK), 0,        \
-      "the node's link loses that share of the replies")                                                     \
-    X(NODE_PARTITION, "node_partition", REQUEST_RATE, 1.0, 1.0, 1.0, NONE, 0, 0,                             \
+      SERVICE | SYNTHETIC, "a new configuration makes the service refuse that share of its requests")        \
+    X(NETWORK_LOSS, "network_loss", NETWORK_LOSS, 0.2, 0.01, 1.0, RATIO, REMEDY_BIT(RESET_NETWORK), 0,       \
+      ANYWHERE, "the node's link loses that share of the replies")                                           \
+    X(NODE_PARTITION, "node_partition", NONE, 1.0, 1.0, 1.0, NONE, 0, 0, ANYWHERE,                           \
       "nothing gets from the node to the control plane; its users notice nothing")                           \
-    X(IO_ERROR, "io_error", ERROR_RATIO, 0.5, 0.01, 1.0, RATIO, REMEDY_BIT(FAILOVER_STORAGE), 0,             \
-      "that share of the writes in the data folder fails")                                                   \
+    X(IO_ERROR, "io_error", STORAGE_ERROR_RATIO, 0.5, 0.01, 1.0, RATIO, REMEDY_BIT(FAILOVER_STORAGE), 0,     \
+      ANYWHERE, "that share of the writes in the data folder fails")                                         \
     X(DISK_FULL, "disk_full", FILESYSTEM_UTILIZATION, 1.0, 0.5, 1.0, RATIO, REMEDY_BIT(CLEAN_DISK), 0,       \
-      "the data folder is filled to that share; a full one fails every write")                               \
-    X(OVERLOAD, "overload", REQUEST_RATE, 4.0, 1.1, 50.0, COUNT,                                             \
-      REMEDY_BIT(SCALE_OUT) | REMEDY_BIT(SHED_LOAD), 0, "users send that many times their usual requests")   \
-    X(ZONE_OUTAGE, "zone_outage", SERVICE_UP, 1.0, 1.0, 1.0, NONE, 0, 0,                                     \
+      ANYWHERE, "the node's disk is filled to that share; a full one fails every write")                     \
+    X(OVERLOAD, "overload", OFFERED_LOAD, 9.0, 1.1, 50.0, COUNT,                                             \
+      REMEDY_BIT(SCALE_OUT) | REMEDY_BIT(SHED_LOAD), 0, SERVICE | SYNTHETIC,                                 \
+      "users send that many times their usual requests")                                                     \
+    X(ZONE_OUTAGE, "zone_outage", NONE, 1.0, 1.0, 1.0, NONE, 0, 0, ANYWHERE,                                 \
       "the node is off, with all that runs on it, until the outage is over")                                 \
-    X(SENSOR_FAULT, "sensor_fault", CPU_UTILIZATION, 0.97, 0.0, 1.0, RATIO, 0, 0,                            \
+    X(SENSOR_FAULT, "sensor_fault", CPU_UTILIZATION, 0.97, 0.0, 1.0, RATIO, 0, 0, ANYWHERE,                  \
       "the node agent reports that value for its processor, and it is a lie")                                \
-    X(CLOCK_SKEW, "clock_skew", CPU_UTILIZATION, 86400.0, -86400.0, 86400.0, SECONDS, 0, 0,                  \
-      "the node's wall clock is off by that much")
+    X(CLOCK_SKEW, "clock_skew", NONE, 86400.0, -86400.0, 86400.0, SECONDS, 0, 0, ANYWHERE,                   \
+      "the node's wall clock is off by that much")                                                           \
+    X(NETWORK_BANDWIDTH, "network_bandwidth", NETWORK_LATENCY, 1000.0, 10.0, 1e9, BYTES,                     \
+      REMEDY_BIT(RESET_NETWORK), 0, ANYWHERE, "the node's link carries only so many bytes a second")         \
+    X(NETWORK_CUT, "network_cut", NETWORK_LOSS, 1.0, 1.0, 1.0, NONE, REMEDY_BIT(RESET_NETWORK), 0, ANYWHERE, \
+      "the node's link is cut: users are refused")                                                           \
+    X(RETRY_STORM, "retry_storm", OFFERED_LOAD, 20.0, 1.0, 50.0, COUNT,                                      \
+      REMEDY_BIT(SHED_LOAD) | REMEDY_BIT(SCALE_OUT), 0, SERVICE,                                             \
+      "after a short surge users try again what failed, that often: the cause goes, the load stays")         \
+    X(CONTROL_PLANE_STALL, "control_plane_stall", NONE, 1.0, 1.0, 1.0, NONE, 0, 0, PLANE,                    \
+      "the control plane itself is stopped, and everybody seems silent to it")
 
-#define FAULT_TABLE(X) LIVE_FAULT_TABLE(X) WORLD_FAULT_TABLE(X)
+/* X(symbol, name, sentence): names of what is made of the faults above. */
+#define COMPOSED_FAULT_TABLE(X)                                                                              \
+    X(DEPENDENCY_SICK, "dependency_sick",                                                                    \
+      "a fault at what the node calls: storage_latency, or any other kind with --of KIND")                   \
+    X(FLAPPING, "flapping", "a fault that comes and goes: cpu_spike, or any other kind with --of KIND")
 
 /* How a fault's intensity goes over its time. `gray` stays just under what the default policy calls ill, or
  * under the intensity that is asked for. Kinds that are there or not (unit NONE, crash_loop, sensor_fault,

@@ -6,7 +6,7 @@
 
 enum { UP = 1, DOWN = 0 };
 enum { LOCAL = 1, SHARED = 0 };
-enum { SCHEDULER, MEMORY, SUPERVISOR, USERS, STORAGE, NETWORK, FILESYSTEM };
+enum { SCHEDULER, MEMORY, SUPERVISOR, USERS, STORAGE, NETWORK, FILESYSTEM, TRAFFIC };
 
 _Static_assert(METRIC_COUNT <= METRIC_CAPACITY, "the core's rows have no room for so many metrics");
 _Static_assert(REMEDY_COUNT < 32, "masks of remedies are 32 bits wide");
@@ -20,9 +20,20 @@ const struct metric_info metric_infos[METRIC_COUNT] = {METRIC_TABLE(X)};
 const struct remedy_info remedy_infos[REMEDY_COUNT] = {REMEDY_TABLE(X)};
 #undef X
 
-#define X(symbol, name, metric, intensity, least, most, unit, cures, masks, sentence)                        \
-    {name, METRIC_##metric, intensity, least, most, UNIT_##unit, cures, masks, sentence},
+enum {
+    SERVICE = FAULT_AT_SERVICE,
+    SYNTHETIC = FAULT_AT_SYNTHETIC,
+    PLANE = FAULT_AT_PLANE,
+    ANYWHERE = FAULT_AT_ANYWHERE
+};
+
+#define X(symbol, name, metric, intensity, least, most, unit, cures, masks, places, sentence)                \
+    {name, METRIC_##metric, intensity, least, most, UNIT_##unit, cures, masks, places, sentence},
 const struct fault_info fault_infos[FAULT_COUNT] = {FAULT_TABLE(X)};
+#undef X
+
+#define X(symbol, name, sentence) {name, sentence},
+const struct composed_info composed_infos[COMPOSED_FAULT_COUNT] = {COMPOSED_FAULT_TABLE(X)};
 #undef X
 
 static int word_of(const char *name, const char *const *words, size_t count)
@@ -52,7 +63,6 @@ static int word_of(const char *name, const char *const *words, size_t count)
     }
 
 #define X(symbol, name, ...) name,
-WORDS(metric, metric, METRIC_TABLE, METRIC_COUNT)
 WORDS(incident_state, incident_state, INCIDENT_STATE_TABLE, INCIDENT_STATE_COUNT)
 WORDS(outcome, outcome, OUTCOME_TABLE, OUTCOME_COUNT)
 WORDS(verdict, verdict, VERDICT_TABLE, VERDICT_COUNT)
@@ -63,7 +73,14 @@ WORDS(why, why, WHY_TABLE, WHY_COUNT)
 WORDS(fault_kind, fault_kind, FAULT_TABLE, FAULT_COUNT)
 WORDS(shape, shape, SHAPE_TABLE, SHAPE_COUNT)
 static const char *const remedy_words[REMEDY_COUNT] = {REMEDY_TABLE(X)};
+static const char *const metric_words[METRIC_COUNT] = {METRIC_TABLE(X)};
 #undef X
+
+const char *metric_name(enum metric metric)
+{
+    CHECK((unsigned)metric <= METRIC_NONE);
+    return metric == METRIC_NONE ? "none" : metric_words[metric];
+}
 
 const char *remedy_name(enum remedy remedy)
 {
@@ -139,9 +156,13 @@ const char *const *shape_names(size_t *count)
     return shape_words;
 }
 
-const char *const *live_fault_kind_names(size_t *count)
+const char *const *fault_kind_names_at(uint32_t places, const char *names[FAULT_COUNT], size_t *count)
 {
-    const char *const *names = fault_kind_names(count);
-    *count = FAULT_LIVE_COUNT;
+    *count = 0;
+    for (int kind = 0; kind < FAULT_COUNT; kind++) {
+        if (fault_infos[kind].places & places) {
+            names[(*count)++] = fault_kind_words[kind];
+        }
+    }
     return names;
 }

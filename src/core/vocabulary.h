@@ -13,6 +13,7 @@ enum metric_unit { UNIT_NONE, UNIT_RATIO, UNIT_SECONDS, UNIT_BYTES, UNIT_PER_SEC
 #define X(symbol, ...) METRIC_##symbol,
 enum metric { METRIC_TABLE(X) METRIC_COUNT };
 #undef X
+#define METRIC_NONE     METRIC_COUNT
 #define METRIC_CAPACITY 16 /* what the core's flat rows have room for */
 
 #define X(symbol, ...) REMEDY_##symbol,
@@ -56,8 +57,18 @@ enum why { WHY_TABLE(X) WHY_COUNT };
 #define X(symbol, ...) FAULT_##symbol,
 enum fault_kind { FAULT_TABLE(X) FAULT_COUNT };
 #undef X
-#define X(symbol, ...) +1
-enum { FAULT_LIVE_COUNT = 0 LIVE_FAULT_TABLE(X) }; /* kinds below it can be done to live processes */
+
+/* Where a fault can be injected. */
+enum fault_place {
+    FAULT_AT_SERVICE = 1 << 0,   /* a node with the built-in service */
+    FAULT_AT_PROGRAM = 1 << 1,   /* a node with a program of one's own */
+    FAULT_AT_SYNTHETIC = 1 << 2, /* a node of the world model */
+    FAULT_AT_PLANE = 1 << 3,     /* the control plane itself */
+    FAULT_AT_ANYWHERE = FAULT_AT_SERVICE | FAULT_AT_PROGRAM | FAULT_AT_SYNTHETIC
+};
+
+#define X(symbol, ...) COMPOSED_##symbol,
+enum composed_fault { COMPOSED_FAULT_TABLE(X) COMPOSED_FAULT_COUNT };
 #undef X
 
 #define X(symbol, ...) SHAPE_##symbol,
@@ -81,12 +92,15 @@ struct remedy_info {
 
 struct fault_info {
     const char *name;
-    enum metric metric; /* the one that should move when the fault is really there */
-    double intensity;   /* default */
+    enum metric
+        metric;       /* the one that should move when the fault is really there; METRIC_NONE: no metric does
+                       */
+    double intensity; /* default */
     double least, most;
     enum metric_unit unit;
-    uint32_t cures; /* mask of REMEDY_BIT()s */
-    uint32_t masks; /* likewise: hides it for a while, and it comes back */
+    uint32_t cures;  /* mask of REMEDY_BIT()s */
+    uint32_t masks;  /* likewise: hides it for a while, and it comes back */
+    uint32_t places; /* mask of enum fault_place */
     const char *sentence;
 };
 
@@ -94,8 +108,26 @@ extern const struct metric_info metric_infos[METRIC_COUNT];
 extern const struct remedy_info remedy_infos[REMEDY_COUNT];
 extern const struct fault_info fault_infos[FAULT_COUNT];
 
+struct composed_info {
+    const char *name;
+    const char *sentence;
+};
+extern const struct composed_info composed_infos[COMPOSED_FAULT_COUNT];
+
+/* Can be done to a node with the built-in service. */
+static inline bool fault_is_live(enum fault_kind kind)
+{
+    return (fault_infos[kind].places & FAULT_AT_SERVICE) != 0;
+}
+
+/* Can be done to a node of the world model. */
+static inline bool fault_is_synthetic(enum fault_kind kind)
+{
+    return (fault_infos[kind].places & FAULT_AT_SYNTHETIC) != 0;
+}
+
 /* The word of an enumerator. An enumerator out of range is a broken invariant. */
-const char *metric_name(enum metric metric);
+const char *metric_name(enum metric metric); /* "none" for METRIC_NONE */
 const char *remedy_name(enum remedy remedy); /* "none" for REMEDY_NONE */
 const char *incident_state_name(enum incident_state state);
 const char *outcome_name(enum outcome outcome);
@@ -132,6 +164,8 @@ const char *const *severity_names(size_t *count);
 const char *const *mode_names(size_t *count);
 const char *const *fault_kind_names(size_t *count);
 const char *const *shape_names(size_t *count);
-const char *const *live_fault_kind_names(size_t *count); /* those that can be done to live processes */
+
+/* Those that can be injected in one of `places`, a mask of enum fault_place. */
+const char *const *fault_kind_names_at(uint32_t places, const char *names[FAULT_COUNT], size_t *count);
 
 #endif

@@ -33,13 +33,15 @@ static struct mark *mark_at(struct delay_line *line, unsigned index)
     return &line->marks[(line->first + index) % MARKS];
 }
 
-void delay_line_pour(struct evbuffer *from, struct evbuffer *to)
+void delay_line_pour(struct evbuffer *from, struct evbuffer *to, size_t bytes)
 {
     struct evbuffer_iovec piece;
 
-    while (evbuffer_peek(from, -1, NULL, &piece, 1) > 0 && piece.iov_len > 0) {
-        CHECK(evbuffer_add(to, piece.iov_base, piece.iov_len) == 0);
-        evbuffer_drain(from, piece.iov_len);
+    while (bytes > 0 && evbuffer_peek(from, -1, NULL, &piece, 1) > 0 && piece.iov_len > 0) {
+        size_t length = piece.iov_len < bytes ? piece.iov_len : bytes;
+        CHECK(evbuffer_add(to, piece.iov_base, length) == 0);
+        evbuffer_drain(from, length);
+        bytes -= length;
     }
 }
 
@@ -115,14 +117,14 @@ static int64_t due_in(duration delay)
     return (monotonic_ns() + delay + grain - 1) / grain * grain;
 }
 
-void delay_line_take(struct delay_line *line, struct evbuffer *from, duration delay)
+void delay_line_take(struct delay_line *line, struct evbuffer *from, size_t bytes, duration delay)
 {
-    size_t bytes = evbuffer_get_length(from);
-
+    if (bytes > evbuffer_get_length(from))
+        bytes = evbuffer_get_length(from);
     if (bytes == 0)
         return;
     if (delay == 0 && line->count == 0) {
-        delay_line_pour(from, bufferevent_get_output(line->to));
+        delay_line_pour(from, bufferevent_get_output(line->to), bytes);
         return;
     }
 
@@ -136,7 +138,7 @@ void delay_line_take(struct delay_line *line, struct evbuffer *from, duration de
         line->count++;
         *mark_at(line, line->count - 1) = (struct mark){.due_at = due_at, .bytes = bytes};
     }
-    delay_line_pour(from, line->held);
+    delay_line_pour(from, line->held, bytes);
     if (line->count == 1)
         rearm(line);
 }

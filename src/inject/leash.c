@@ -2,33 +2,25 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "inject/victims.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STOP_ROUNDS_MAX  16
-#define STOP_WAIT_MS_MAX 200  /* for one process: one that waits for a disk stops only afterwards */
-#define ANSWER_MS_MAX    5000 /* for the whole leash, on a machine that is busy */
+#define ANSWER_MS_MAX 5000                /* for the whole leash, on a machine that is busy */
+#define INSIST_NS     (20 * MILLISECOND)  /* how often the leash looks whether all are still stopped */
+#define OVERSLEPT_NS  (250 * MILLISECOND) /* after its lease; then the guard ends the leash */
 
-/* What is on the leash. */
-struct pack {
-    pid_t victim;
-    bool group; /* the victim leads its process group */
-    size_t count;
-    pid_t ids[LEASH_PROCESSES_MAX];
-    int fds[LEASH_PROCESSES_MAX]; /* pidfds */
-};
+_Static_assert(LEASH_PROCESSES_MAX == VICTIMS_MAX, "what is promised is what there is room for");
 
 static volatile sig_atomic_t told_to_end;
 
@@ -37,146 +29,6 @@ static void on_signal(int number)
     (void)number;
     told_to_end = 1;
 }
-
-static int open_pidfd(pid_t id)
-{
-    return (int)syscall(SYS_pidfd_open, id, 0);
-}
-
-static int signal_pidfd(int fd, int number)
-{
-    return (int)syscall(SYS_pidfd_send_signal, fd, number, NULL, 0);
-}
-
-/* --- reading /proc --- */
-
-struct family {
-    char state;
-    pid_t parent, group;
-};
-
-static bool family_of(pid_t id, struct family *family)
-{
-    char path[64], text[512];
-
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)id);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    ssize_t length = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    if (length <= 0)
-        return false;
-    text[length] = '\0';
-
-    /* The name in brackets may itself hold blanks and brackets: what counts comes after the last one. */
-    const char *rest = strrchr(text, ')');
-    int parent, group;
-    if (!rest || sscanf(rest + 1, " %c %d %d", &family->state, &parent, &group) != 3)
-        return false;
-    family->parent = parent;
-    family->group = group;
-    return true;
-}
-
-static bool pack_has(const struct pack *pack, pid_t id)
-{
-    for (size_t i = 0; i < pack->count; i++)
-        if (pack->ids[i] == id)
-            return true;
-    return false;
-}
-
-static bool pack_wants(const struct pack *pack, pid_t id)
-{
-    struct family family;
-
-    return family_of(id, &family) && family.state != 'Z' && family.state != 'X' &&
-           ((pack->group && family.group == pack->victim) || pack_has(pack, family.parent));
-}
-
-/* --- stopping and continuing --- */
-
-static void wait_until_stopped(pid_t id)
-{
-    struct family family;
-
-    for (int ms = 0; ms < STOP_WAIT_MS_MAX && family_of(id, &family) && !strchr("TtZX", family.state); ms++)
-        poll(NULL, 0, 1);
-}
-
-/* Takes over the descriptor. */
-static int pack_stop(struct pack *pack, pid_t id, int fd)
-{
-    if (pack->count == LEASH_PROCESSES_MAX) {
-        close(fd);
-        return -E2BIG;
-    }
-    if (signal_pidfd(fd, SIGSTOP) < 0) {
-        int error = errno;
-        close(fd);
-        return -error;
-    }
-    pack->ids[pack->count] = id;
-    pack->fds[pack->count++] = fd;
-    wait_until_stopped(id);
-    return 0;
-}
-
-static void pack_continue(struct pack *pack)
-{
-    while (pack->count > 0) {
-        pack->count--;
-        signal_pidfd(pack->fds[pack->count], SIGCONT);
-        close(pack->fds[pack->count]);
-    }
-}
-
-/* One look through /proc. Returns how many were newly stopped, or negative errno. */
-static int pack_gather(struct pack *pack)
-{
-    DIR *processes = opendir("/proc");
-    struct dirent *entry;
-    int found = 0;
-
-    if (!processes)
-        return -errno;
-    while (found >= 0 && (entry = readdir(processes)) != NULL) {
-        pid_t id = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (id <= 1 || pack_has(pack, id) || !pack_wants(pack, id))
-            continue;
-        int fd = open_pidfd(id);
-        /* Looked at again now that the pidfd holds it: the first look may have been at a predecessor. */
-        if (fd >= 0 && !pack_wants(pack, id)) {
-            close(fd);
-            continue;
-        }
-        int error = fd < 0 ? -errno : pack_stop(pack, id, fd);
-        if (error < 0 && error != -ESRCH)
-            found = error;
-        else if (error == 0)
-            found++;
-    }
-    closedir(processes);
-    return found;
-}
-
-/* The victim first; then whoever belongs to it, until a look finds nobody new: the stopped cannot fork. */
-static int pack_hang(struct pack *pack, int victim_fd)
-{
-    int found = pack_stop(pack, pack->victim, victim_fd);
-
-    for (int round = 0; found >= 0 && round < STOP_ROUNDS_MAX; round++) {
-        found = pack_gather(pack);
-        if (found == 0)
-            break;
-    }
-    if (found < 0)
-        pack_continue(pack);
-    return found < 0 ? found : 0;
-}
-
-/* --- the leash's own process --- */
 
 static void close_all_but(int first, int second)
 {
@@ -193,6 +45,97 @@ static void close_all_but(int first, int second)
             (void)!open("/dev/null", O_RDWR);
 }
 
+/* Until then, or until a descriptor is ready; true if one is. */
+static bool wait_for(struct pollfd *watched, nfds_t count, int64_t until, const sigset_t *mask)
+{
+    int64_t left = until - monotonic_ns();
+    struct timespec wait = {.tv_sec = left / SECOND, .tv_nsec = left % SECOND};
+
+    return left > 0 && ppoll(watched, count, &wait, mask) > 0;
+}
+
+/* --- the guard's own process ---------------------------------------------------------------------------- */
+
+/* Takes one pidfd. False at the end: the leash is gone. */
+static bool guard_take(int from, struct victims *held)
+{
+    char byte, room[CMSG_SPACE(sizeof(int))];
+    struct iovec piece = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr message = {
+        .msg_iov = &piece, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)};
+
+    if (recvmsg(from, &message, MSG_CMSG_CLOEXEC) <= 0)
+        return false;
+    const struct cmsghdr *carried = CMSG_FIRSTHDR(&message);
+    if (carried && carried->cmsg_type == SCM_RIGHTS && held->count < VICTIMS_MAX)
+        memcpy(&held->fds[held->count++], CMSG_DATA(carried), sizeof(int));
+    return true;
+}
+
+/* All signals stay blocked: whoever ends the guard kills it. */
+static _Noreturn void guard_run(pid_t leash, int from, int64_t until)
+{
+    static struct victims held;
+    int leash_fd = victims_open(leash);
+
+    prctl(PR_SET_NAME, "leash-guard");
+    close_all_but(from, leash_fd < 0 ? from : leash_fd);
+    struct pollfd watched = {.fd = from, .events = POLLIN};
+    while (wait_for(&watched, 1, until + OVERSLEPT_NS, NULL) && guard_take(from, &held))
+        ;
+    /* Gone, or stopped itself; in any case not to stop anybody again. */
+    if (leash_fd >= 0)
+        syscall(SYS_pidfd_send_signal, leash_fd, SIGKILL, NULL, 0);
+    victims_continue(&held);
+    _exit(0);
+}
+
+static int guard_tell(void *context, int fd)
+{
+    const int *to = context;
+    char byte = 0, room[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec piece = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr message = {
+        .msg_iov = &piece, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)};
+    struct cmsghdr *carried = CMSG_FIRSTHDR(&message);
+
+    *carried = (struct cmsghdr){
+        .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(carried), &fd, sizeof(fd));
+    return sendmsg(*to, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* Returns the guard's process id and the socket to tell it by, or negative errno. */
+static pid_t guard_start(int64_t until, int *to)
+{
+    int ends[2];
+    pid_t leash = getpid();
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return -errno;
+    pid_t guard = fork();
+    if (guard == 0)
+        guard_run(leash, ends[1], until);
+    int error = -errno;
+    close(ends[1]);
+    if (guard < 0) {
+        close(ends[0]);
+        return error;
+    }
+    *to = ends[0];
+    return guard;
+}
+
+static void guard_end(pid_t guard, int to)
+{
+    kill(guard, SIGKILL); /* our child, not reaped before */
+    while (waitpid(guard, NULL, 0) < 0 && errno == EINTR)
+        ;
+    close(to);
+}
+
+/* --- the leash's own process ---------------------------------------------------------------------------- */
+
 /* Handlers of the parent's event loop must not run here: they write to descriptors that both share. All
  * signals are still blocked, from before the fork; they are let in while hold_on() waits. */
 static void forget_handlers(void)
@@ -206,43 +149,61 @@ static void forget_handlers(void)
         sigaction(ends[i], &end, NULL);
 }
 
-static void hold_on(int control, int victim_fd, int64_t until)
+/* Until it is let go, until its caller, the victim or the guard is dead, or until the lease is over. */
+static void hold_on(const struct victims *victims, int control, int guard, int64_t until)
 {
     sigset_t none;
+    struct pollfd watched[] = {{.fd = control, .events = POLLIN},
+                               {.fd = victims->fds[0], .events = POLLIN},
+                               {.fd = guard, .events = POLLIN}};
 
     sigemptyset(&none);
     while (!told_to_end) {
-        int64_t left = until - monotonic_ns();
-        if (left <= 0)
+        int64_t now = monotonic_ns(), next = until - now < INSIST_NS ? until : now + INSIST_NS;
+        if (now >= until || wait_for(watched, COUNT_OF(watched), next, &none))
             return;
-        struct pollfd watched[] = {{.fd = control, .events = POLLIN}, {.fd = victim_fd, .events = POLLIN}};
-        struct timespec wait = {.tv_sec = left / SECOND, .tv_nsec = left % SECOND};
-        if (ppoll(watched, COUNT_OF(watched), &wait, &none) > 0)
-            return; /* let go, the node agent is dead, or the victim is */
+        if (next < until)
+            victims_stop_again(victims);
     }
 }
 
-static _Noreturn void leash_run(pid_t victim, bool group, int victim_fd, int64_t until, int control)
+struct order {
+    pid_t victim;
+    int victim_fd, control;
+    enum victims_reach reach;
+    int64_t until;
+};
+
+static _Noreturn void leash_run(const struct order *order)
 {
-    static struct pack pack;
+    static struct victims victims;
+    int guard_fd = -1;
 
     forget_handlers();
-    close_all_but(control, victim_fd);
-    pack = (struct pack){.victim = victim, .group = group};
-    int answer = pack_hang(&pack, victim_fd);
-    send(control, &answer, sizeof(answer), MSG_NOSIGNAL);
+    prctl(PR_SET_NAME, "leash");
+    close_all_but(order->control, order->victim_fd);
+    pid_t guard = guard_start(order->until, &guard_fd);
+    struct victims_options options = {.root = order->victim,
+                                      .root_fd = order->victim_fd,
+                                      .reach = order->reach,
+                                      .spared = guard,
+                                      .stopping = guard_tell,
+                                      .context = &guard_fd};
+    int answer = guard < 0 ? guard : victims_stop(&victims, &options);
+    send(order->control, &answer, sizeof(answer), MSG_NOSIGNAL);
     if (answer == 0)
-        hold_on(control, victim_fd, until);
-    pack_continue(&pack);
+        hold_on(&victims, order->control, guard_fd, order->until);
+    victims_continue(&victims);
+    if (guard > 0)
+        guard_end(guard, guard_fd);
     _exit(0);
 }
 
-/* --- the caller --- */
+/* --- the caller ----------------------------------------------------------------------------------------- */
 
 /* Forks twice, so that the leash is nobody's child but init's and its end needs no one's attention. */
-static int start_leash(pid_t victim, int victim_fd, int64_t until, int control)
+static int start_leash(const struct order *order)
 {
-    bool group = getpgid(victim) == victim;
     sigset_t all, before;
 
     sigfillset(&all);
@@ -253,7 +214,7 @@ static int start_leash(pid_t victim, int victim_fd, int64_t until, int control)
         setsid(); /* out of the node agent's process group */
         pid_t leash = fork();
         if (leash == 0)
-            leash_run(victim, group, victim_fd, until, control);
+            leash_run(order);
         _exit(leash < 0 ? 1 : 0);
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -265,6 +226,7 @@ static int start_leash(pid_t victim, int victim_fd, int64_t until, int control)
     return error < 0 ? error : status == 0 ? 0 : -EAGAIN;
 }
 
+/* If the caller is the victim, it is stopped in here, and the answer is there when it goes on. */
 static int await_answer(int control)
 {
     struct pollfd watched = {.fd = control, .events = POLLIN};
@@ -281,21 +243,22 @@ static int await_answer(int control)
     return length == (ssize_t)sizeof(answer) ? answer : -EIO;
 }
 
-int leash_hang(pid_t victim, duration lease, int *control_fd)
+static int hang(pid_t victim, enum victims_reach reach, duration lease, int *control_fd)
 {
-    CHECK(victim > 1 && victim != getpid() && lease > 0);
     int64_t until = monotonic_ns() + lease;
     int ends[2];
 
-    int victim_fd = open_pidfd(victim);
+    int victim_fd = victims_open(victim);
     if (victim_fd < 0)
-        return -errno;
+        return victim_fd;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
         int error = errno;
         close(victim_fd);
         return -error;
     }
-    int error = start_leash(victim, victim_fd, until, ends[1]);
+    struct order order = {
+        .victim = victim, .victim_fd = victim_fd, .control = ends[1], .reach = reach, .until = until};
+    int error = start_leash(&order);
     close(victim_fd);
     close(ends[1]);
     if (error == 0)
@@ -306,6 +269,18 @@ int leash_hang(pid_t victim, duration lease, int *control_fd)
     }
     *control_fd = ends[0];
     return 0;
+}
+
+int leash_hang(pid_t victim, duration lease, int *control_fd)
+{
+    CHECK(victim > 1 && victim != getpid() && lease > 0);
+    return hang(victim, VICTIMS_GROUP, lease, control_fd);
+}
+
+int leash_hang_alone(pid_t victim, duration lease, int *control_fd)
+{
+    CHECK(victim > 1 && lease > 0);
+    return hang(victim, VICTIMS_ONE, lease, control_fd);
 }
 
 void leash_release(int *control_fd)

@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <fcntl.h>
 
-#define PAGE_MAGIC UINT64_C(0x316567615074736d) /* changes with the layout */
+#define PAGE_MAGIC UINT64_C(0x326567615074736d) /* changes with the layout */
 #define PAGE_BYTES 4096
 
 struct slot {
@@ -24,6 +24,8 @@ struct slot {
 struct page {
     uint64_t magic;
     _Atomic uint32_t on; /* one bit per kind */
+    _Atomic uint32_t second_port;
+    _Atomic uint64_t room, telling;
     struct slot slots[FAULT_COUNT];
 };
 
@@ -104,13 +106,22 @@ void page_set(struct page *page, enum fault_kind kind, double intensity, int64_t
     atomic_store(&slot->struck, atomic_load(&slot->incarnation));
     atomic_store(&slot->intensity, bits);
     atomic_store(&slot->until, until_monotonic_ns);
-    atomic_fetch_or(&page->on, 1u << kind);
+    atomic_fetch_or(&page->on, PAGE_BIT(kind));
 }
 
 void page_clear(struct page *page, enum fault_kind kind)
 {
     CHECK((unsigned)kind < FAULT_COUNT);
-    atomic_fetch_and(&page->on, ~(1u << kind));
+    atomic_fetch_and(&page->on, ~(PAGE_BIT(kind)));
+}
+
+void page_level(struct page *page, enum fault_kind kind, double intensity)
+{
+    uint64_t bits;
+
+    CHECK(intensity >= 0);
+    memcpy(&bits, &intensity, sizeof(bits));
+    atomic_store(&slot_of(page, kind)->intensity, bits);
 }
 
 void page_renew(struct page *page, enum fault_kind kind)
@@ -118,18 +129,61 @@ void page_renew(struct page *page, enum fault_kind kind)
     atomic_fetch_add(&slot_of(page, kind)->incarnation, 1);
 }
 
-double page_intensity(const struct page *page, enum fault_kind kind, uint64_t incarnation)
+/* One that is on, struck that incarnation and has time left. */
+static bool strikes(const struct page *page, enum fault_kind kind, uint64_t incarnation)
 {
     CHECK((unsigned)kind < FAULT_COUNT);
-    if (!(atomic_load_explicit(&page->on, memory_order_relaxed) & (1u << kind)))
-        return 0;
-
+    if (!(atomic_load_explicit(&page->on, memory_order_relaxed) & PAGE_BIT(kind)))
+        return false;
     const struct slot *slot = &page->slots[kind];
     atomic_thread_fence(memory_order_acquire);
-    if (atomic_load(&slot->struck) != incarnation || monotonic_ns() >= atomic_load(&slot->until))
+    return atomic_load(&slot->struck) == incarnation && monotonic_ns() < atomic_load(&slot->until);
+}
+
+double page_intensity(const struct page *page, enum fault_kind kind, uint64_t incarnation)
+{
+    if (!strikes(page, kind, incarnation))
         return 0;
-    uint64_t bits = atomic_load(&slot->intensity);
+    uint64_t bits = atomic_load(&page->slots[kind].intensity);
     double intensity;
     memcpy(&intensity, &bits, sizeof(intensity));
     return intensity;
+}
+
+bool page_is_over(const struct page *page, enum fault_kind kind, uint64_t incarnation)
+{
+    return !strikes(page, kind, incarnation);
+}
+
+bool page_is_calm(const struct page *page)
+{
+    return atomic_load_explicit(&page->on, memory_order_relaxed) == 0;
+}
+
+const _Atomic uint32_t *page_on(const struct page *page)
+{
+    return &page->on;
+}
+
+void page_set_room(struct page *page, uint64_t bytes)
+{
+    atomic_store(&page->room, bytes);
+    atomic_fetch_add(&page->telling, 1);
+}
+
+/* Between the two loads the room may be told anew: then the writer counts once from the newer one. */
+uint64_t page_room(const struct page *page, uint64_t *telling)
+{
+    *telling = atomic_load(&page->telling);
+    return atomic_load(&page->room);
+}
+
+void page_set_second_port(struct page *page, uint16_t port)
+{
+    atomic_store(&page->second_port, port);
+}
+
+uint16_t page_second_port(const struct page *page)
+{
+    return (uint16_t)atomic_load(&page->second_port);
 }

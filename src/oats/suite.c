@@ -50,7 +50,7 @@ double strength_of(enum fault_kind kind, enum strength strength)
 {
     const struct fault_info *info = &fault_infos[kind];
     double low = info->intensity, high = low * 10 < info->most ? low * 10 : info->most;
-    if (kind == FAULT_CRASH_LOOP) { /* sooner is worse */
+    if (kind == FAULT_CRASH_LOOP || kind == FAULT_NETWORK_BANDWIDTH) { /* sooner, or less, is worse */
         high = low / 10 > info->least ? low / 10 : info->least;
     }
     if (strength == STRENGTH_LOW || low == high) {
@@ -90,6 +90,18 @@ static void take(struct row_cure *cure, const struct detector *detector, uint8_t
     text_copy(cure->finding, sizeof cure->finding, detector->name);
 }
 
+/* How well a detector fits a fault: it looks where the fault shows, and its ladder has a cure, best of all as
+ * the first rung. 0: neither. */
+static int fitness(const struct detector *detector, const struct fault_info *info)
+{
+    bool looks = looks_at(detector, info->metric);
+    uint8_t remedy = cure_on(detector, info->cures);
+    if (remedy == REMEDY_NONE) {
+        return looks;
+    }
+    return 2 + 2 * looks + (detector->ladder[0].remedy == remedy);
+}
+
 struct row_cure row_cure(const struct suite *suite, uint32_t row)
 {
     const struct policy *policy = &suite->policy;
@@ -97,23 +109,16 @@ struct row_cure row_cure(const struct suite *suite, uint32_t row)
     const struct fault_info *info = &fault_infos[suite_level(suite, row, FACTOR_FAULT)->which];
     struct row_cure cure = {.heals = info->cures != 0 && (shape == NULL || shape->which != SHAPE_GRAY),
                             .remedy = REMEDY_NONE};
-    const struct detector *there = NULL, *with_cure = NULL;
-    for (uint32_t i = 0; cure.heals && i < policy->detector_count; i++) {
-        const struct detector *detector = &policy->detectors[i];
-        bool looks = looks_at(detector, info->metric);
-        uint8_t remedy = cure_on(detector, info->cures);
-        if (looks && remedy != REMEDY_NONE) {
-            take(&cure, detector, remedy);
-            return cure;
-        }
-        there = there == NULL && looks ? detector : there;
-        with_cure = with_cure == NULL && remedy != REMEDY_NONE ? detector : with_cure;
+    if (!cure.heals) {
+        return cure;
     }
-    if (with_cure != NULL) {
-        take(&cure, with_cure, cure_on(with_cure, info->cures));
-    } else if (cure.heals) {
-        CHECK(policy->detector_count > 0); /* the reader sees to it */
-        take(&cure, there != NULL ? there : &policy->detectors[0], REMEDY_NONE);
+    CHECK(policy->detector_count > 0); /* the reader sees to it */
+    const struct detector *best = &policy->detectors[0];
+    for (uint32_t i = 1; i < policy->detector_count; i++) {
+        best = fitness(&policy->detectors[i], info) > fitness(best, info) ? &policy->detectors[i] : best;
+    }
+    take(&cure, best, cure_on(best, info->cures));
+    if (!cure.possible) {
         for (cure.remedy = 0; (info->cures & 1u << cure.remedy) == 0; cure.remedy++) {
         }
     }

@@ -68,7 +68,9 @@ static void read_level(struct suite_reader *reader, const struct yaml_node *node
     const char *const *kind_words = fault_kind_names(&kinds);
     switch ((enum factor_kind)factor->kind) {
     case FACTOR_FAULT:
-        field_word(&named, "fault", kind_words, kinds, &level->which, complaints);
+        if (field_word(&named, "fault", kind_words, kinds, &level->which, complaints)) {
+            scenario_check_kind(&named, (enum fault_kind)level->which, FAULT_AT_SYNTHETIC, complaints);
+        }
         break;
     case FACTOR_NODE:
         read_node(reader, &named, level);

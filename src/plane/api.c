@@ -25,6 +25,7 @@ static const struct route {
     {"GET", "/v1/nodes", RIGHT_OPERATOR, true, api_list_nodes},
     {"GET", "/v1/nodes/*", RIGHT_OPERATOR, true, api_show_node},
     {"GET", "/v1/nodes/*/metrics", RIGHT_OPERATOR, true, api_node_metrics},
+    {"POST", "/v1/nodes/*/undo", RIGHT_OPERATOR, false, api_undo},
     {"GET", "/v1/incidents", RIGHT_OPERATOR, true, api_list_incidents},
     {"GET", "/v1/incidents/*", RIGHT_OPERATOR, true, api_show_incident},
     {"POST", "/v1/incidents/*/approve", RIGHT_OPERATOR, false, api_approve},

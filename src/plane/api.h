@@ -13,7 +13,7 @@ typedef void api_handler(struct plane *plane, struct request *request, const cha
 
 /* nodes */
 api_handler api_put_node, api_delete_node, api_maintain_node, api_end_maintenance, api_list_nodes,
-    api_show_node, api_node_metrics;
+    api_show_node, api_node_metrics, api_undo;
 /* reports and commands */
 api_handler api_node_reports, api_fleet_reports, api_node_commands, api_command_outcome;
 /* incidents */

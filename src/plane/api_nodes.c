@@ -30,10 +30,11 @@ struct greeting {
     uint64_t epoch_seen;
     duration interval_ns;
     int64_t pid;
+    double clock_s; /* since 1970; NaN: it does not say */
     char role[STORE_WORD_MAX], zone[STORE_WORD_MAX], address[STORE_WORD_MAX];
     const char *calls[CALLS_MAX];
     size_t calls_count;
-    bool has_role, has_zone, has_address, has_calls, has_interval, has_pid, synthetic;
+    bool has_role, has_zone, has_address, has_calls, has_interval, has_pid, synthetic, program;
 };
 
 static bool read_greeting(json_t *document, struct greeting *greeting, struct json_error *error)
@@ -53,7 +54,9 @@ static bool read_greeting(json_t *document, struct greeting *greeting, struct js
         json_read_seconds(&reader, "interval_s", JSON_OPTIONAL, 10 * MILLISECOND, HOUR, 0);
     greeting->has_pid = json_is_present(&reader, "pid");
     greeting->pid = json_read_integer(&reader, "pid", JSON_OPTIONAL, 0, INT32_MAX, 0);
+    greeting->clock_s = json_read_number(&reader, "clock_s", JSON_OPTIONAL, -1e11, 1e11, NAN);
     greeting->synthetic = json_read_flag(&reader, "synthetic", JSON_OPTIONAL, false);
+    greeting->program = json_read_flag(&reader, "program", JSON_OPTIONAL, false);
     greeting->has_calls = json_is_present(&reader, "calls");
     greeting->calls_count = json_read_array(&reader, "calls", JSON_OPTIONAL, CALLS_MAX);
     for (size_t i = 0; i < greeting->calls_count; i++) {
@@ -126,7 +129,9 @@ static bool greet(struct plane *plane, struct node *node, const struct greeting 
         node->interval_ns = greeting->interval_ns;
     if (greeting->has_pid)
         node->pid = greeting->pid;
+    node->clock_off_s = greeting->clock_s - duration_seconds(plane->now);
     node->synthetic = greeting->synthetic;
+    node->program = greeting->program;
     return true;
 }
 
@@ -236,8 +241,10 @@ static json_t *shape_one(struct plane *plane, const struct node *node, uint64_t 
     json_object_set_new(object, "last_report_age_s",
                         node->seen_at == INSTANT_NONE ? json_null()
                                                       : json_of_seconds(plane->now - node->seen_at));
+    json_object_set_new(object, "clock_off_s", json_of_number(node->clock_off_s));
     json_object_set_new(object, "maintained_until", api_maintained_until(plane, node));
     json_object_set_new(object, "samples", shape_samples(node));
+    json_object_set_new(object, "standing", json_of_remedies(node->standing));
     json_object_set_new(object, "incident", incident ? json_integer((json_int_t)incident) : json_null());
     return object;
 }
@@ -293,6 +300,43 @@ void api_show_node(struct plane *plane, struct request *request, const char *nam
     struct node *node = api_node(plane, request, name);
     if (node)
         answer_nodes(plane, request, node);
+}
+
+/* --- taking remedies back ------------------------------------------------------------------------------ */
+
+/* Every answer to the node says so until it tells that none is in force any more. */
+void api_undo(struct plane *plane, struct request *request, const char *name)
+{
+    struct node *node = api_node(plane, request, name);
+    if (!node)
+        return;
+    if (node->gone) {
+        server_problem(request, 409, NULL, "%s has left the fleet", node->name);
+        return;
+    }
+    if (node->synthetic) {
+        server_problem(request, 422, NULL, "%s is a synthetic node: its remedies leave nothing to take back",
+                       node->name);
+        return;
+    }
+    json_t *document = api_body(request, true);
+    if (!document)
+        return;
+    struct json_error error = {.sentence = ""};
+    struct json_reader reader = json_reader_over(document, &error);
+    bool good = json_read_end(&reader);
+    json_decref(document);
+    if (!good) {
+        api_refuse(request, &error);
+        return;
+    }
+    node->undo = true;
+    node->undo_told = false;
+    wait_command(plane, node->number);
+    json_t *answer = json_object();
+    json_object_set_new(answer, "node", json_of_text(node->name));
+    json_object_set_new(answer, "standing", json_of_remedies(node->standing));
+    api_answer(request, 200, answer);
 }
 
 /* --- metrics of a node --------------------------------------------------------------------------------- */

@@ -15,6 +15,21 @@
 
 /* --- taking -------------------------------------------------------------------------------------------- */
 
+/* When it was told: a report that had to wait is older than its arrival. */
+static instant told_at(const struct plane *plane, const struct fault_row *row, const struct report_read *read)
+{
+    instant at = plane->now - read->report.age_ns;
+    return at > row->asked_at ? at : row->asked_at;
+}
+
+/* The report that tells of the removal carries the metric that went back. */
+static void note_restored(struct fault_row *row, const struct report *report)
+{
+    enum metric metric = fault_infos[row->kind].metric;
+    if (row->removal == EFFECT_SEEN && metric != METRIC_NONE && report->present & 1u << metric)
+        row->restored = report->value[metric];
+}
+
 static void say_told(const struct fault_row *row, struct text *text)
 {
     switch (row->state) {
@@ -27,7 +42,10 @@ static void say_told(const struct fault_row *row, struct text *text)
         text_addf(text, "failed: %s", row->reason);
         break;
     default:
-        text_addf(text, "is over: %s", row->reason);
+        text_addf(text, "is over: %s%s", row->reason,
+                  row->removal == EFFECT_SEEN   ? "; nothing of it can be seen any more"
+                  : row->removal == EFFECT_NONE ? "; its metric has not gone back"
+                                                : "");
     }
 }
 
@@ -35,23 +53,36 @@ static void take_told(struct plane *plane, const struct node *node, const struct
 {
     for (uint32_t i = 0; i < read->told_count; i++) {
         struct fault_row *row = faults_find(&plane->faults, read->told[i].id);
-        if (!row || row->node != node->number || !fault_tell(row, &read->told[i], plane->now))
+        if (!row || row->node != node->number || !fault_tell(row, &read->told[i], told_at(plane, row, read)))
             continue; /* told again, or one that is over for us */
         text_tame(row->reason);
+        note_restored(row, &read->report);
         char sentence[STORE_TEXT_MAX + 32];
         struct text text = text_over(sentence, sizeof(sentence));
         say_told(row, &text);
         record_fault(plane, row, sentence);
     }
-    faults_sweep(&plane->faults);
+    faults_sweep(&plane->faults, plane->now);
 }
 
-static void note_report(struct plane *plane, struct node *node, const struct report *report)
+/* What is in force there, and whether what a person wanted undone is. */
+static void note_standing(struct node *node, uint32_t standing)
 {
+    node->standing = standing;
+    if (standing == 0 && node->undo_told)
+        node->undo = false;
+}
+
+static void note_report(struct plane *plane, struct node *node, const struct report_read *read)
+{
+    const struct report *report = &read->report;
     instant sampled_at = plane->now - report->age_ns;
     const struct recent_samples *newest = node_newest(node);
-    if (!newest || sampled_at > newest->at)
+    bool is_newest = !newest || sampled_at > newest->at;
+    if (is_newest)
         node_remember(node, sampled_at, report);
+    if (is_newest)
+        note_standing(node, read->standing);
     if (sampled_at > node->sampled_at)
         node->sampled_at = sampled_at;
     if (report->sequence > node->sequence)
@@ -75,7 +106,7 @@ static void take_news(struct plane *plane, struct node *node, const struct repor
         api_reboot(plane, node, report->boot, sampled_at);
     if (node->seen_at == INSTANT_NONE || new_boot)
         record_node(plane, node); /* its name and number must be durable no later than its samples */
-    note_report(plane, node, report);
+    note_report(plane, node, read);
     if (read->told_count > 0)
         take_told(plane, node, read);
     struct event event = {.kind = EVENT_REPORT, .node = node->number, .of.report = *report};
@@ -179,8 +210,7 @@ static void add_faults(const struct plane *plane, const struct node *node, struc
         text_addf(text, "%s{\"id\":%" PRIu64 ",\"kind\":\"%s\",\"intensity\":%.15g,\"lease_s\":%.3f",
                   any ? "," : "", row->id, fault_kind_name(row->kind), row->intensity,
                   duration_seconds(row->asked_at + row->lease_ns - plane->now));
-        bool is_step = row->shape == SHAPE_STEP; /* real nodes have no other shape */
-        if (!is_step)
+        if (row->shape != SHAPE_STEP)
             text_addf(text, ",\"shape\":\"%s\"", shape_name(row->shape));
         if (row->period_ns > 0)
             text_addf(text, ",\"period_s\":%.6f", duration_seconds(row->period_ns));
@@ -200,7 +230,8 @@ void api_answer_node(struct plane *plane, struct request *request, struct node *
     add_orders(plane, node, &text);
     text_add(&text, "],\"faults\":[");
     add_faults(plane, node, &text);
-    text_add(&text, "]}");
+    text_add(&text, node->undo ? "],\"undo\":true}" : "]}");
+    node->undo_told = node->undo;
     CHECK(!text.cut); /* ORDERS_MAX commands with bounded reasons, and one fault of a kind */
     server_answer(request, 200, NULL, body, text.length);
     if (crash_is_armed(CRASH_AFTER_SEND) && node_has_orders(node, plane->now))

@@ -11,8 +11,36 @@ void faults_init(struct faults *faults, uint64_t next_id)
     faults->next_id = next_id;
 }
 
+bool fault_is_over(const struct fault_row *row)
+{
+    return row->state == FAULT_ENDED || row->state == FAULT_FAILED;
+}
+
+uint32_t faults_room(struct faults *faults)
+{
+    uint32_t room = FAULTS_MAX - faults->count;
+    for (uint32_t i = 0; i < faults->count; i++)
+        room += fault_is_over(&faults->row[i]);
+    return room;
+}
+
+/* The one that has been over longest, whose place another one needs more. */
+static void give_way(struct faults *faults)
+{
+    struct fault_row *oldest = NULL;
+    for (uint32_t i = 0; i < faults->count; i++) {
+        struct fault_row *row = &faults->row[i];
+        if (fault_is_over(row) && (!oldest || row->ended_at < oldest->ended_at))
+            oldest = row;
+    }
+    if (oldest)
+        *oldest = faults->row[--faults->count];
+}
+
 struct fault_row *faults_ask(struct faults *faults, const struct fault_asked *asked, instant now)
 {
+    if (faults->count == FAULTS_MAX)
+        give_way(faults);
     if (faults->count == FAULTS_MAX)
         return NULL;
     struct fault_row *row = &faults->row[faults->count++];
@@ -25,6 +53,7 @@ struct fault_row *faults_ask(struct faults *faults, const struct fault_asked *as
                               .intensity = asked->intensity,
                               .before = NAN,
                               .after = NAN,
+                              .restored = NAN,
                               .lease_ns = asked->lease_ns,
                               .period_ns = asked->period_ns,
                               .asked_at = now,
@@ -41,18 +70,21 @@ struct fault_row *faults_find(struct faults *faults, uint64_t id)
     return NULL;
 }
 
-static bool is_over(const struct fault_row *row)
-{
-    return row->state == FAULT_ENDED || row->state == FAULT_FAILED;
-}
-
 const struct fault_row *faults_same(const struct faults *faults, enum fault_kind kind, uint32_t node)
 {
     for (uint32_t i = 0; i < faults->count; i++) {
         const struct fault_row *row = &faults->row[i];
-        if (row->kind == kind && row->node == node && !is_over(row) && !fault_is_clearing(row))
+        if (row->kind == kind && row->node == node && !fault_is_over(row) && !fault_is_clearing(row))
             return row;
     }
+    return NULL;
+}
+
+const struct fault_row *faults_on(const struct faults *faults, uint32_t node, instant now)
+{
+    for (uint32_t i = 0; i < faults->count; i++)
+        if (faults->row[i].node == node && fault_is_wanted(&faults->row[i], now))
+            return &faults->row[i];
     return NULL;
 }
 
@@ -63,7 +95,7 @@ bool fault_is_clearing(const struct fault_row *row)
 
 bool fault_is_wanted(const struct fault_row *row, instant now)
 {
-    return !is_over(row) && !fault_is_clearing(row) && now < row->asked_at + row->lease_ns;
+    return !fault_is_over(row) && !fault_is_clearing(row) && now < row->asked_at + row->lease_ns;
 }
 
 static void end(struct fault_row *row, const char *reason, instant now)
@@ -85,8 +117,12 @@ void fault_clear(struct fault_row *row, instant now)
 bool fault_tell(struct fault_row *row, const struct fault_told *told, instant now)
 {
     struct fault_row before = *row;
-    if (is_over(row))
-        return false;
+    if (told->removal >= 0 && told->state == FAULT_ENDED)
+        row->removal = (uint8_t)told->removal;
+    if (fault_is_over(row) && told->effect >= 0 && row->effect == EFFECT_WAITING)
+        row->effect = (uint8_t)told->effect;
+    if (fault_is_over(row))
+        return before.removal != row->removal || before.effect != row->effect;
     if (told->effect >= 0)
         row->effect = (uint8_t)told->effect;
     if (!isnan(told->before))
@@ -108,11 +144,23 @@ bool fault_tell(struct fault_row *row, const struct fault_told *told, instant no
     return told_anew;
 }
 
+struct fault_row *faults_give_up(struct faults *faults, uint32_t node, const char *reason, instant now)
+{
+    for (uint32_t i = 0; i < faults->count; i++) {
+        struct fault_row *row = &faults->row[i];
+        if (row->node != node || fault_is_over(row))
+            continue;
+        end(row, reason, now);
+        return row;
+    }
+    return NULL;
+}
+
 struct fault_row *faults_expire(struct faults *faults, instant now)
 {
     for (uint32_t i = 0; i < faults->count; i++) {
         struct fault_row *row = &faults->row[i];
-        if (is_over(row) || now < row->asked_at + row->lease_ns + FAULT_SILENCE_S * SECOND)
+        if (fault_is_over(row) || now < row->asked_at + row->lease_ns + FAULT_SILENCE_S * SECOND)
             continue;
         end(row, fault_is_clearing(row) ? "cleared" : "expired", now);
         return row;
@@ -120,10 +168,16 @@ struct fault_row *faults_expire(struct faults *faults, instant now)
     return NULL;
 }
 
-void faults_sweep(struct faults *faults)
+bool fault_awaits_removal(const struct fault_row *row, instant now)
+{
+    return row->state == FAULT_ENDED && row->removal == EFFECT_WAITING &&
+           now < row->ended_at + FAULT_REMOVAL_S * SECOND;
+}
+
+void faults_sweep(struct faults *faults, instant now)
 {
     for (uint32_t i = 0; i < faults->count;) {
-        if (is_over(&faults->row[i]))
+        if (fault_is_over(&faults->row[i]) && !fault_awaits_removal(&faults->row[i], now))
             faults->row[i] = faults->row[--faults->count];
         else
             i++;

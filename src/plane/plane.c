@@ -185,6 +185,7 @@ static void begin(struct plane *plane)
         record_log(plane, "CONTROL   the store works again; begun anew from what it holds");
         record_notice(plane, "CONTROL", "the store works again; begun anew from what it holds");
     }
+    stall_forget(plane);
     say_ready(plane);
 }
 
@@ -256,7 +257,7 @@ static void sweep(struct plane *plane)
     struct fault_row *ended = faults_expire(&plane->faults, plane->now);
     for (; ended; ended = faults_expire(&plane->faults, plane->now))
         record_fault(plane, ended, "ended by its lease; its node has not said so");
-    faults_sweep(&plane->faults);
+    faults_sweep(&plane->faults, plane->now);
     for (uint32_t i = 0; i < plane->roster.count; i++)
         record_health(plane, plane->roster.nodes[i]);
     uint32_t some = plane->roster.count / 100 + 1;
@@ -404,6 +405,7 @@ static void watch_all(struct plane *plane)
     plane->flush = watch_timer(plane->base, on_flush, plane);
     plane->sent = watch_timer(plane->base, on_sent, plane);
     plane->turned = watch_timer(plane->base, on_turned, plane);
+    plane->stall = watch_timer(plane->base, stall_run, plane);
     watch_after(plane->pulse, PULSE_MS * MILLISECOND);
 }
 
@@ -479,6 +481,8 @@ struct plane *plane_new(struct event_base *base, const struct plane_options *opt
     plane->base = base;
     plane->ready_fd = options->ready_fd;
     plane->commits.wake_fd = -1;
+    plane->struck_at = INSTANT_NONE;
+    plane->inject_gap_ns = options->inject_gap_ns;
     text_copy(error, error_size, "");
     if (!open_all(plane, options, error, error_size)) {
         int code = errno;
@@ -515,6 +519,7 @@ void plane_free(struct plane **owner)
     watch_free(&plane->flush);
     watch_free(&plane->sent);
     watch_free(&plane->turned);
+    watch_free(&plane->stall);
     recorder_close(&plane->recorder);
     if (plane->commits.writer)
         store_writer_close(&plane->commits.writer);

@@ -10,12 +10,14 @@
 #ifndef PLANE_PLANE_H
 #define PLANE_PLANE_H
 
+#include "base/units.h"
+
 #include <stddef.h>
 
 struct event_base;
 struct plane;
 
-enum { PLANE_NODE_CAPACITY = 16384, PLANE_INCIDENT_CAPACITY = 4096 };
+enum { PLANE_NODE_CAPACITY = 16384, PLANE_INCIDENT_CAPACITY = 4096, PLANE_INJECT_GAP_S = 3 };
 
 struct plane_options {
     const char *address;         /* numeric; NULL: 127.0.0.1. Beyond the loopback only with tokens */
@@ -29,6 +31,8 @@ struct plane_options {
     int ready_fd;            /* >= 0: "PORT\n" is written to it once it answers, and it is closed; else -1 */
     const char *record_path; /* a journal is written there, see journal/recorder.h; NULL: none */
     const char *flight_folder; /* of the flight recorder; NULL: none */
+    duration inject_gap_ns;    /* the least time between two faults on one node, unless who asks for one says
+                                  `alongside`; 0: none; what `serve` has: PLANE_INJECT_GAP_S */
     const char *log_path;      /* notices to people go there, one line each; NULL: stderr; "": nowhere */
 };
 

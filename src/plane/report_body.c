@@ -65,17 +65,36 @@ static void read_told(struct json_reader *reader, struct fault_told *told)
     told->id = (uint64_t)json_read_integer(reader, "id", JSON_REQUIRED, 1, INT64_MAX, 0);
     told->state = FAULT_ACTIVE + json_read_word(reader, "state", JSON_REQUIRED, states, COUNT_OF(states), 0);
     told->effect = json_read_word(reader, "effect", JSON_OPTIONAL, effects, COUNT_OF(effects), -1);
+    told->removal = json_read_word(reader, "removal", JSON_OPTIONAL, effects, COUNT_OF(effects), -1);
     told->age_ns = json_read_seconds(reader, "age_s", JSON_OPTIONAL, 0, age_most_ns, 0);
     told->before = json_read_number(reader, "before", JSON_OPTIONAL, -1e300, 1e300, NAN);
     told->after = json_read_number(reader, "after", JSON_OPTIONAL, -1e300, 1e300, NAN);
     told->reason = json_read_string(reader, "reason", JSON_OPTIONAL, STORE_TEXT_MAX - 1);
     metric = json_read_string(reader, "metric", JSON_OPTIONAL, STORE_WORD_MAX);
-    if (metric && metric_of(metric) < 0) {
+    if (metric && strcmp(metric, metric_name(METRIC_NONE)) != 0 && metric_of(metric) < 0) {
         size_t count;
         const char *const *names = metric_names(&count);
         json_refuse_word(reader, "metric", "metric", names, count);
     }
     json_read_end(reader);
+}
+
+static uint32_t read_standing(struct json_reader *reader)
+{
+    uint32_t standing = 0;
+    size_t count = json_read_array(reader, "standing", JSON_OPTIONAL, REMEDY_COUNT);
+    for (size_t i = 0; i < count; i++) {
+        const char *name = json_read_element_string(reader, "standing", i, STORE_WORD_MAX);
+        int remedy = name ? remedy_of(name) : -1;
+        if (remedy >= 0) {
+            standing |= 1u << remedy;
+        } else if (name) {
+            size_t names_count;
+            const char *const *names = remedy_names(&names_count);
+            json_refuse_word(reader, "standing", "remedy", names, names_count);
+        }
+    }
+    return standing;
 }
 
 static void read_report(struct json_reader *reader, struct report_read *read, struct fault_told *told)
@@ -84,6 +103,7 @@ static void read_report(struct json_reader *reader, struct report_read *read, st
     read->report.sequence = (uint64_t)json_read_integer(reader, "sequence", JSON_OPTIONAL, 0, INT64_MAX, 0);
     read->report.age_ns = json_read_seconds(reader, "age_s", JSON_OPTIONAL, 0, age_most_ns, 0);
     read_samples(reader, &read->report);
+    read->standing = read_standing(reader);
     read->told = told;
     read->told_count = (uint32_t)json_read_array(reader, "faults", JSON_OPTIONAL, TOLD_MAX);
     for (uint32_t i = 0; i < read->told_count; i++) {

@@ -12,7 +12,7 @@
 
 enum {
     REPORTS_MAX = 1000, /* of one body */
-    TOLD_MAX = 16,      /* faults that one report tells of */
+    TOLD_MAX = 32,      /* faults that one report tells of */
     GAPS_TOLD_MAX = 16  /* gaps that one body tells of */
 };
 
@@ -21,6 +21,7 @@ struct report_read {
     struct report report;
     const struct fault_told *told; /* lives as long as the body */
     uint32_t told_count;
+    uint32_t standing; /* mask of remedies in force */
 };
 
 /* Reports that a node agent had to give up: it will not send them any more. */

@@ -344,6 +344,17 @@ static bool keep_fault(void *context, const struct fault_row *row)
     return true;
 }
 
+/* When each node was struck last, and those that are over and of whose removal a node may still tell. */
+static bool keep_ended(void *context, const struct fault_row *row)
+{
+    struct plane *plane = context;
+    instant *struck_at = row->node < plane->roster.count ? &roster_node(&plane->roster, row->node)->struck_at
+                                                         : &plane->struck_at;
+    if (row->asked_at > *struck_at)
+        *struck_at = row->asked_at;
+    return !fault_awaits_removal(row, plane->now) || keep_fault(&plane->faults, row);
+}
+
 static bool newest_fault(void *context, const struct fault_row *row)
 {
     *(uint64_t *)context = row->id + 1;
@@ -356,7 +367,8 @@ static bool restore_faults(struct plane *plane)
     if (store_faults(plane->reader, 0, false, 1, newest_fault, &next_id) < 0)
         return false;
     faults_init(&plane->faults, next_id > plane->faults.next_id ? next_id : plane->faults.next_id);
-    return store_faults(plane->reader, 0, true, FAULTS_MAX, keep_fault, &plane->faults) >= 0;
+    return store_faults(plane->reader, 0, true, FAULTS_MAX, keep_fault, &plane->faults) >= 0 &&
+           store_faults(plane->reader, 0, false, FAULTS_MAX, keep_ended, plane) >= 0;
 }
 
 bool restore_rebuild(struct plane *plane, char *error, size_t error_size)

@@ -72,7 +72,8 @@ static struct node *add(struct roster *roster, const char *name)
         return NULL;
     CHECK(text_copy(node->name, sizeof(node->name), name));
     node->number = roster->count;
-    node->seen_at = node->sampled_at = node->turned_at = node->twins_told_at = INSTANT_NONE;
+    node->seen_at = node->sampled_at = node->turned_at = node->twins_told_at = node->struck_at = INSTANT_NONE;
+    node->clock_off_s = NAN;
     node->changed = true;
     uint32_t *slot = find_slot(roster, name);
     roster->nodes[roster->count++] = node;
@@ -124,7 +125,8 @@ void roster_row(const struct roster *roster, const struct node *node, struct nod
                              .interval_ns = node->interval_ns,
                              .seen_at = node->seen_at,
                              .gone = node->gone,
-                             .synthetic = node->synthetic};
+                             .synthetic = node->synthetic,
+                             .program = node->program};
     text_copy(row->name, sizeof(row->name), node->name);
     text_copy(row->role, sizeof(row->role), node->role);
     text_copy(row->zone, sizeof(row->zone), node->zone);
@@ -151,6 +153,7 @@ struct node *roster_restore(struct roster *roster, const struct node_row *row)
     node->seen_at = node->sampled_at = row->seen_at;
     node->gone = row->gone;
     node->synthetic = row->synthetic;
+    node->program = row->program;
     node->changed = false;
     return node;
 }

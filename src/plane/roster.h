@@ -70,13 +70,18 @@ struct node {
     bool heard;      /* it said hello or reported itself; else another one named it */
     bool told;       /* the core knows it since this start of ours */
     bool gone;
-    bool synthetic;                   /* of the world model: it can be given every fault */
-    bool changed;                     /* since its row was last handed to the store */
-    uint8_t last_health;              /* as watchers were told */
-    uint32_t named;                   /* new names that it brought in */
-    uint32_t turns;                   /* how often its present boot was the one before last, in a row */
-    uint64_t boot_before;             /* the boot that the present one replaced */
+    bool synthetic;       /* of the world model */
+    bool program;         /* of one's own, in place of the built-in service */
+    bool undo, undo_told; /* a person wants its remedies taken back; an answer has said so */
+    double clock_off_s;   /* its wall clock is ahead of ours by so much, as its hello told; NaN: unknown */
+    uint32_t standing;    /* mask of remedies in force, as its newest report tells */
+    bool changed;         /* since its row was last handed to the store */
+    uint8_t last_health;  /* as watchers were told */
+    uint32_t named;       /* new names that it brought in */
+    uint32_t turns;       /* how often its present boot was the one before last, in a row */
+    uint64_t boot_before; /* the boot that the present one replaced */
     instant turned_at, twins_told_at; /* when that was; when people were told; INSTANT_NONE: never */
+    instant struck_at;                /* the newest fault was asked for; INSTANT_NONE: never */
     uint64_t ticket;                  /* newest batch with an effect on this node */
     instant sampled_at;       /* newest sample of this boot, or when it said hello; INSTANT_NONE: none yet */
     uint64_t stored_sequence; /* highest of this boot that was ever known to be durable */

@@ -1,6 +1,7 @@
 #include "plane/shapes.h"
 
 #include "base/check.h"
+#include "core/fault.h"
 #include "wire/json.h"
 
 #include <stdio.h>
@@ -392,6 +393,7 @@ json_t *shape_node(const struct node_row *row, const char *health)
     set(object, "boot", json_of_boot(row->boot));
     set(object, "sequence", id_of(row->sequence));
     set(object, "synthetic", json_boolean(row->synthetic));
+    set(object, "program", json_boolean(row->program));
     return object;
 }
 
@@ -401,16 +403,18 @@ json_t *shape_fault(const struct book *book, const struct fault_row *row)
     json_t *object = json_object();
     set(object, "id", id_of(row->id));
     set(object, "kind", json_of_text(info->name));
-    set(object, "node", json_of_text(book_node_name(book, row->node)));
+    set(object, "node", word_or_null(book_node_name(book, row->node)));
     set(object, "intensity", json_of_number(row->intensity));
     set(object, "shape", json_of_text(shape_name(row->shape)));
     set(object, "period_s", row->period_ns ? json_of_seconds(row->period_ns) : json_null());
     set(object, "state", json_of_text(shape_fault_state(row->state)));
     set(object, "reason", row->reason[0] ? json_of_text(row->reason) : json_null());
     set(object, "effect", json_of_text(shape_fault_effect(row->effect)));
-    set(object, "metric", json_of_text(metric_name(info->metric)));
+    set(object, "metric", word_or_null(metric_name(info->metric)));
     set(object, "before", json_of_number(row->before));
     set(object, "after", json_of_number(row->after));
+    set(object, "removal", json_of_text(shape_fault_effect(row->removal)));
+    set(object, "restored", json_of_number(row->restored));
     set(object, "asked_at", json_of_instant(row->asked_at));
     set(object, "injected_at", json_of_instant(row->injected_at));
     set(object, "ended_at", json_of_instant(row->ended_at));
@@ -418,24 +422,77 @@ json_t *shape_fault(const struct book *book, const struct fault_row *row)
     return object;
 }
 
+json_t *json_of_remedies(uint32_t mask)
+{
+    json_t *list = json_array();
+    for (uint32_t remedy = 0; remedy < REMEDY_COUNT; remedy++)
+        if (mask & 1u << remedy)
+            json_array_append_new(list, json_of_text(remedy_name(remedy)));
+    return list;
+}
+
+static json_t *shape_places(uint32_t places)
+{
+    static const struct {
+        enum fault_place place;
+        const char *name;
+    } names[] = {{FAULT_AT_SERVICE, "service"},
+                 {FAULT_AT_PROGRAM, "program"},
+                 {FAULT_AT_SYNTHETIC, "synthetic"},
+                 {FAULT_AT_PLANE, "plane"}};
+    json_t *list = json_array();
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (places & names[i].place)
+            json_array_append_new(list, json_of_text(names[i].name));
+    return list;
+}
+
+/* Those that it can have, given a lease and a period. */
+static json_t *shape_shapes(enum fault_kind kind)
+{
+    json_t *list = json_array();
+    bool of_plane = fault_infos[kind].places == FAULT_AT_PLANE;
+    for (int shape = 0; shape < SHAPE_COUNT; shape++)
+        if (shape == SHAPE_STEP || (!of_plane && fault_shape_fits(kind, (enum shape)shape, MINUTE, SECOND)))
+            json_array_append_new(list, json_of_text(shape_name((enum shape)shape)));
+    return list;
+}
+
 json_t *shape_fault_kinds(void)
 {
     json_t *list = json_array();
     for (size_t kind = 0; kind < FAULT_COUNT; kind++) {
         const struct fault_info *info = &fault_infos[kind];
-        json_t *item = json_object(), *cures = json_array();
-        for (uint32_t remedy = 0; remedy < REMEDY_COUNT; remedy++)
-            if (info->cures & 1u << remedy)
-                json_array_append_new(cures, json_of_text(remedy_name(remedy)));
+        json_t *item = json_object();
         set(item, "kind", json_of_text(info->name));
         set(item, "unit", json_of_text(metric_unit_name(info->unit)));
         set(item, "intensity", json_real(info->intensity));
         set(item, "least", json_real(info->least));
         set(item, "most", json_real(info->most));
-        set(item, "metric", json_of_text(metric_name(info->metric)));
-        set(item, "cures", cures);
-        set(item, "synthetic", json_boolean(kind >= FAULT_LIVE_COUNT));
+        set(item, "metric", word_or_null(metric_name(info->metric)));
+        set(item, "cures", json_of_remedies(info->cures));
+        set(item, "masks", json_of_remedies(info->masks));
+        set(item, "places", shape_places(info->places));
+        set(item, "shapes", shape_shapes((enum fault_kind)kind));
         set(item, "text", json_of_text(info->sentence));
+        json_array_append_new(list, item);
+    }
+    return list;
+}
+
+enum fault_kind composed_default(enum composed_fault composed)
+{
+    return composed == COMPOSED_DEPENDENCY_SICK ? FAULT_STORAGE_LATENCY : FAULT_CPU_SPIKE;
+}
+
+json_t *shape_composed_kinds(void)
+{
+    json_t *list = json_array();
+    for (int kind = 0; kind < COMPOSED_FAULT_COUNT; kind++) {
+        json_t *item = json_object();
+        set(item, "kind", json_of_text(composed_infos[kind].name));
+        set(item, "of", json_of_text(fault_kind_name(composed_default((enum composed_fault)kind))));
+        set(item, "text", json_of_text(composed_infos[kind].sentence));
         json_array_append_new(list, item);
     }
     return list;
@@ -481,7 +538,9 @@ json_t *shape_faults(struct store *store, const struct book *book, bool active_o
     struct listing listing = {.list = json_array(), .store = store, .book = book};
     int rows = store_faults(store, 0, active_only, BOOK_FAULTS_MAX, add_fault_shape, &listing);
     json_t *object = finish("faults", listing.list, rows);
-    if (object)
+    if (object) {
         set(object, "kinds", shape_fault_kinds());
+        set(object, "composed", shape_composed_kinds());
+    }
     return object;
 }

@@ -35,12 +35,17 @@ json_t *shape_incident(struct store *store, const struct book *book, const struc
 json_t *shape_node(const struct node_row *row,
                    const char *health); /* without samples; the plane adds its own */
 json_t *shape_fault(const struct book *book, const struct fault_row *row);
-json_t *shape_fault_kinds(void);
+json_t *shape_fault_kinds(void);         /* [{"kind":...}]: one kind each, the row of its table */
+json_t *shape_composed_kinds(void);      /* [{"kind":...,"of":...}]: those made of the others */
+json_t *json_of_remedies(uint32_t mask); /* ["shed_load"] */
 json_t *shape_blocked(const struct book *book, const struct block_row *row);
 json_t *shape_command(const struct command_row *row); /* as in an incident's `commands` */
 
-/* {"incidents":[...]}, {"blocked":[...]}, {"faults":[...],"kinds":[...]} straight from the database; NULL if
- * it cannot be read. */
+/* What a composed fault is made of, unless people say otherwise. */
+enum fault_kind composed_default(enum composed_fault composed);
+
+/* {"incidents":[...]}, {"blocked":[...]}, {"faults":[...],"kinds":[...],"composed":[...]} straight from the
+ * database; NULL if it cannot be read. */
 json_t *shape_incidents(struct store *store, const struct book *book, const struct incident_filter *filter);
 json_t *shape_blocked_list(struct store *store, const struct book *book, uint64_t incident, unsigned limit);
 json_t *shape_faults(struct store *store, const struct book *book, bool active_only);

@@ -45,7 +45,7 @@ struct waiter {
     uint64_t ticket;
     instant by;
     uint32_t node;
-    uint32_t accepted;
+    uint32_t accepted; /* how many, as the answer says it */
     uint64_t id;
 };
 
@@ -110,7 +110,10 @@ struct plane {
     bool recorded;             /* something, in this turn of the loop */
     uint64_t recorded_ticket;  /* of the gate, durable: told last */
 
-    struct watch *wake, *pulse, *due, *flush, *sent, *turned;
+    duration inject_gap_ns; /* between two faults on one node */
+    instant struck_at;      /* the newest fault of the control plane itself; INSTANT_NONE: never */
+
+    struct watch *wake, *pulse, *due, *flush, *sent, *turned, *stall;
 };
 
 /* --- plane.c ------------------------------------------------------------------------------------------- */
@@ -172,6 +175,15 @@ void wait_durable(struct plane *plane);          /* commits have moved */
 void wait_command(struct plane *plane, uint32_t node); /* something is there for a long poll */
 void wait_late(struct plane *plane);
 void wait_fail(struct plane *plane); /* all of them */
+
+/* --- stall.c ------------------------------------------------------------------------------------------- */
+
+/* A control_plane_stall that was asked for is durable: it begins when its answer has left. */
+void stall_soon(struct plane *plane);
+void stall_run(void *context); /* a timer's call; the process is stopped in it */
+
+/* One that was on when we began, or began anew, is over. */
+void stall_forget(struct plane *plane);
 
 /* --- api.c --------------------------------------------------------------------------------------------- */
 

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "policy/fields.h"
+#include "scenario/scenario_reader.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,8 @@ struct reader {
 void lab_default(struct lab *lab)
 {
     static const char *const roles[] = {"web", "api", "db"}; /* each calls the next */
+    /* The door is the narrow place, so that too many users are felt there first. */
+    static const double capacities_per_s[COUNT_OF(roles)] = {150, 1000, 1000};
     memset(lab, 0, sizeof *lab);
     for (uint32_t i = 0; i < COUNT_OF(roles); i++) {
         struct lab_node *node = &lab->nodes[lab->node_count++];
@@ -33,6 +36,7 @@ void lab_default(struct lab *lab)
         text_addf(&name, "%s-1", roles[i]);
         text_copy(node->role, sizeof node->role, roles[i]);
         node->interval_ns = interval_default_ns;
+        node->capacity_per_s = capacities_per_s[i];
         if (i + 1 < COUNT_OF(roles)) {
             node->calls[node->calls_count++] = i + 1;
         }
@@ -51,7 +55,7 @@ int lab_find(const struct lab *lab, const char *name)
 
 /* --- programs ------------------------------------------------------------------------------------------- */
 
-static const char *const placeholders[] = {"port", "data", "name"};
+static const char *const placeholders[] = {"port", "data", "scratch", "name"};
 
 /* The place of the byte `at` of a scalar's text, or of the scalar if that cannot be said. */
 static struct place place_within(const struct yaml_node *node, const char *at)
@@ -160,6 +164,27 @@ static void read_interval(const struct yaml_node *node, duration *out, struct co
     }
 }
 
+/* What a byte count of the file may be: a lab fits a laptop. */
+static const double bytes_least = 16.0 * 1024 * 1024, bytes_most = 1024.0 * 1024 * 1024 * 1024;
+
+static void read_bytes(const struct yaml_node *node, const char *of, uint64_t *out,
+                       struct complaints *complaints)
+{
+    double bytes = (double)*out;
+    scenario_read_amount(node, (struct scale_of){UNIT_BYTES, bytes_least, bytes_most, of}, &bytes,
+                         complaints);
+    *out = (uint64_t)bytes;
+}
+
+static void read_size(const struct yaml_node *map, struct lab_node *node, struct complaints *complaints)
+{
+    scenario_read_amount(yaml_tree_entry(map, "capacity"),
+                         (struct scale_of){UNIT_PER_SECOND, 1, 1e6, "one node's capacity"},
+                         &node->capacity_per_s, complaints);
+    read_bytes(yaml_tree_entry(map, "quota"), "one node's disk", &node->quota_bytes, complaints);
+    read_bytes(yaml_tree_entry(map, "memory"), "one node's memory", &node->memory_bytes, complaints);
+}
+
 static void read_node(struct reader *reader, const struct yaml_node *map)
 {
     struct complaints *complaints = reader->complaints;
@@ -188,6 +213,7 @@ static void read_node(struct reader *reader, const struct yaml_node *map)
     field_name(yaml_tree_entry(map, "zone"), node->zone, sizeof node->zone, complaints);
     read_interval(yaml_tree_entry(map, "interval"), &node->interval_ns, complaints);
     read_program(map, node, complaints);
+    read_size(map, node, complaints);
 }
 
 /* --- who calls whom ------------------------------------------------------------------------------------- */

@@ -24,7 +24,8 @@ enum {
 /* X(symbol, map, keys ...): the maps of a lab file. */
 #define LAB_MAP_TABLE(X)                                                                                     \
     X(LAB, "lab", "version", "nodes")                                                                        \
-    X(NODE, "node", "name", "role", "zone", "calls", "exec", "probe", "interval")
+    X(NODE, "node", "name", "role", "zone", "calls", "exec", "probe", "interval", "capacity", "quota",       \
+      "memory")
 
 #define X(symbol, ...) LAB_MAP_##symbol,
 enum lab_map { LAB_MAP_TABLE(X) LAB_MAP_COUNT };
@@ -41,6 +42,9 @@ struct lab_node {
                                    service */
     char probe[LAB_PROBE_SIZE]; /* with `exec`: "http:/PATH", "tcp" or "tcp:TEXT"; else "" */
     duration interval_ns;       /* between its reports, 50 ms .. 1 min */
+    double capacity_per_s;      /* requests that it is provisioned for; 0: not said */
+    uint64_t quota_bytes;       /* of disk; 0: not said */
+    uint64_t memory_bytes;      /* 0: not said */
     uint32_t calls[CALLS_MAX];  /* numbers of nodes in the lab */
     uint32_t calls_count;
 };

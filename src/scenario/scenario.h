@@ -61,7 +61,8 @@ struct scenario_group {
                                                   no role calls itself */
     uint32_t zones_count, calls_count;
     uint32_t count;
-    struct world_node node; /* its `calls` are not used; role and zone are set when it is laid out */
+    uint32_t capacity_is_said; /* 1: in the file, and not made up from the load */
+    struct world_node node;    /* its `calls` are not used; role and zone are set when it is laid out */
 };
 
 /* Which nodes: a name, a pattern `web-*`, `role:web`, `zone:a`, or `2 of role:web`: drawn by the seed, and
@@ -164,6 +165,10 @@ void scenario_init(struct scenario *scenario); /* the defaults of everything, no
 int scenario_read(const char *bytes, size_t length, const char *folder, struct scenario *scenario,
                   struct complaints *complaints);
 int scenario_read_file(const char *path, struct scenario *scenario, struct complaints *complaints);
+
+/* 0, or SCENARIO_REFUSED with a complaint about a fault that only a live run can do: for who runs it in
+ * virtual time. */
+int scenario_check_synthetic(const struct scenario *scenario, struct complaints *complaints);
 
 /* The same from a map of a file that has been parsed, such as `scenario` in a suite; there it has no version.
  * Adds to `complaints`. */

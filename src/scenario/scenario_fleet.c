@@ -128,6 +128,7 @@ static void read_group(struct scenario_reader *reader, const struct yaml_node *m
                complaints);
     read_words(yaml_tree_entry(map, "calls"), "role", CALLS_MAX, group->calls, &group->calls_count,
                complaints);
+    group->capacity_is_said = yaml_tree_entry(map, "capacity") != NULL;
     read_world_node(map, &group->node, complaints);
     if (group->count > SCENARIO_NODES_MAX - scenario->node_count) {
         const struct yaml_node *count = yaml_tree_entry(map, "count");

@@ -46,6 +46,11 @@ void scenario_read_faults(struct scenario_reader *reader, const struct yaml_node
 void scenario_read_accidents(struct scenario_reader *reader, const struct yaml_node *list);
 void scenario_read_expects(struct scenario_reader *reader, const struct yaml_node *list);
 
+/* Complains, with what to write instead, about a kind that can be at none of `places`, a mask of enum
+ * fault_place: then false. */
+bool scenario_check_kind(const struct yaml_node *node, enum fault_kind kind, uint32_t places,
+                         struct complaints *complaints);
+
 /* Faults that cannot be at once on one node: one kind twice, or too many. */
 void scenario_check_clashes(struct scenario_reader *reader);
 

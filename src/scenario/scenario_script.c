@@ -1,4 +1,5 @@
 #include "base/check.h"
+#include "core/fault.h"
 #include "policy/fields.h"
 #include "policy/quantity.h"
 #include "scenario/scenario_reader.h"
@@ -93,6 +94,9 @@ static void read_shape(struct scenario_reader *reader, const struct yaml_node *m
     if (!shape_fits(info, fault->shape)) {
         complain(complaints, shape->at, "shape: a %s is there or it is not; step, spike or flapping",
                  info->name);
+    } else if (fault->shape == SHAPE_GRAY &&
+               !fault_shape_fits((enum fault_kind)fault->kind, SHAPE_GRAY, INSTANT_NEVER, 0)) {
+        complain(complaints, shape->at, "shape: there is no %s that nobody sees; leave gray out", info->name);
     }
     if (fault->shape == SHAPE_RAMP && fault->until_at == INSTANT_NEVER) {
         complain(complaints, shape->at, "shape: a ramp needs an end to rise towards; add \"for: 60s\"");
@@ -130,6 +134,41 @@ static void read_spread(struct scenario_reader *reader, const struct yaml_node *
     }
 }
 
+/* What to write instead of a fault that synthetic nodes cannot have. */
+static const char *mend_of(enum fault_kind kind)
+{
+    return kind == FAULT_CONTROL_PLANE_STALL
+               ? "; write an accident instead: {at: 30s, what: suspend_control_plane, for: 60s}"
+           : kind == FAULT_RETRY_STORM
+               ? "; an overload that ends does it, with \"retries\" under load (scenarios/retry-storm.yaml)"
+               : "";
+}
+
+bool scenario_check_kind(const struct yaml_node *node, enum fault_kind kind, uint32_t places,
+                         struct complaints *complaints)
+{
+    if ((fault_infos[kind].places & places) != 0) {
+        return true;
+    }
+    bool nowhere = (fault_infos[kind].places & FAULT_AT_ANYWHERE) == 0;
+    complain(complaints, node->at, "%s is %s%s", fault_kind_name(kind),
+             nowhere ? "no fault of a node" : "for the live lab alone", mend_of(kind));
+    return false;
+}
+
+int scenario_check_synthetic(const struct scenario *scenario, struct complaints *complaints)
+{
+    for (uint32_t i = 0; i < scenario->fault_count; i++) {
+        enum fault_kind kind = (enum fault_kind)scenario->faults[i].fault.kind;
+        if (!fault_is_synthetic(kind)) {
+            complain(complaints, (struct place){(int)scenario->faults[i].line, 1},
+                     "%s is for the live lab alone%s", fault_kind_name(kind), mend_of(kind));
+            return SCENARIO_REFUSED;
+        }
+    }
+    return 0;
+}
+
 static void read_fault(struct scenario_reader *reader, const struct yaml_node *map)
 {
     struct scenario *scenario = reader->scenario;
@@ -148,7 +187,9 @@ static void read_fault(struct scenario_reader *reader, const struct yaml_node *m
     const char *const *kind_words = fault_kind_names(&kinds);
     const struct yaml_node *length = yaml_tree_entry(map, "for"), *on = yaml_tree_entry(map, "on");
     bool has_at = read_at(reader, map, &read.fault.from_at);
-    bool has_kind = read_word(reader, map, "kind", "fault", kind_words, kinds, &read.fault.kind);
+    bool has_kind = read_word(reader, map, "kind", "fault", kind_words, kinds, &read.fault.kind) &&
+                    scenario_check_kind(yaml_tree_entry(map, "kind"), (enum fault_kind)read.fault.kind,
+                                        FAULT_AT_ANYWHERE, complaints);
     if (on == NULL) {
         complain(complaints, map->at, "where? \"on: web-1\", \"on: role:web\" or \"on: zone:a\"");
     }

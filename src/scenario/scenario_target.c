@@ -1,5 +1,6 @@
 #include "base/check.h"
 #include "policy/fields.h"
+#include "policy/target.h"
 #include "scenario/scenario_reader.h"
 
 #include <stdio.h>
@@ -100,52 +101,16 @@ static void complain_no_node(struct scenario_reader *reader, const struct yaml_n
 
 /* --- the words ------------------------------------------------------------------------------------------ */
 
-/* `2 of `: moves *at behind it. */
-static uint32_t parse_some(const char **at)
-{
-    uint32_t number = 0;
-    const char *from = *at;
-    for (; *from >= '0' && *from <= '9' && number <= SCENARIO_NODES_MAX; from++) {
-        number = 10 * number + (uint32_t)(*from - '0');
-    }
-    size_t blanks = strspn(from, " ");
-    if (from == *at || blanks == 0 || strncmp(from + blanks, "of ", 3) != 0) {
-        return 0;
-    }
-    from += blanks + 3;
-    *at = from + strspn(from, " ");
-    return number;
-}
-
-static bool is_pattern(const char *text)
-{
-    char name[NODE_PATTERN_SIZE];
-    if (!text_copy(name, sizeof name, text) || name[0] == '\0') {
-        return false;
-    }
-    size_t last = strlen(name) - 1;
-    if (name[last] == '*') {
-        name[last] = '\0';
-    }
-    return name[0] == '\0' || text_is_name(name, sizeof name - 1);
-}
-
 static bool parse_target(const char *text, struct scenario_target *out)
 {
-    bool counted = strspn(text, "0123456789") > 0 && strstr(text, " of ") != NULL;
-    out->some = parse_some(&text);
-    if (counted && (out->some == 0 || out->some > SCENARIO_NODES_MAX)) {
+    struct node_target read;
+    if (!node_target_parse(text, &read)) {
         return false;
     }
-    static const size_t prefix_length = 5; /* of both */
-    char *word = strncmp(text, "role:", prefix_length) == 0   ? out->role
-                 : strncmp(text, "zone:", prefix_length) == 0 ? out->zone
-                                                              : NULL;
-    if (word != NULL) {
-        text += prefix_length;
-        return text_is_name(text, SCENARIO_WORD_SIZE - 1) && text_copy(word, SCENARIO_WORD_SIZE, text);
-    }
-    return is_pattern(text) && text_copy(out->pattern, sizeof out->pattern, text);
+    out->some = read.some;
+    return text_copy(out->pattern, sizeof out->pattern, read.pattern) &&
+           text_copy(out->role, sizeof out->role, read.role) &&
+           text_copy(out->zone, sizeof out->zone, read.zone);
 }
 
 /* Complains if the fleet has not what the target names. */

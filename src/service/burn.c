@@ -1,13 +1,9 @@
 #include "service/burn.h"
 
-#include "base/clock.h"
+#include "service/spin.h"
 
 #include <event2/event.h>
-#include <poll.h>
-#include <stdbool.h>
 #include <stdlib.h>
-
-#define LOOK_NS MILLISECOND /* how often a slice looks whether it should hurry */
 
 struct burn {
     const struct page *page;
@@ -15,30 +11,6 @@ struct burn {
     int hurry_fd;
     struct event *timer;
 };
-
-static bool in_a_hurry(const struct burn *burn)
-{
-    struct pollfd hurry = {.fd = burn->hurry_fd, .events = POLLIN};
-
-    return poll(&hurry, 1, 0) > 0;
-}
-
-static void spin(const struct burn *burn, duration share_ns)
-{
-    int64_t now = monotonic_ns(), end = now + share_ns, look_at = now + LOOK_NS;
-    volatile uint64_t work = 1;
-
-    while (now < end) {
-        for (int i = 0; i < 1000; i++)
-            work = work * UINT64_C(6364136223846793005) + 1;
-        now = monotonic_ns();
-        if (now < look_at)
-            continue;
-        if (in_a_hurry(burn))
-            return;
-        look_at = now + LOOK_NS;
-    }
-}
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
@@ -48,7 +20,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)what;
     double share = page_intensity(burn->page, FAULT_CPU_SPIKE, burn->incarnation);
     duration burning = duration_from_seconds((share > 1 ? 1 : share) * duration_seconds(BURN_PERIOD_NS));
-    spin(burn, burning);
+    spin(CLOCK_MONOTONIC, burning, burn->hurry_fd);
     struct timeval rest = {.tv_usec = (BURN_PERIOD_NS - burning) / MICROSECOND};
     event_add(burn->timer, &rest);
 }

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "inject/files.h"
 #include "service/kvlog.h"
 
 #include <errno.h>
@@ -36,7 +37,7 @@ struct kv {
     enum kv_folder active;
     struct kvlog log;
     int lock_fd;
-    uint64_t incarnation;  /* of STORAGE_LATENCY, in this folder */
+    struct files files;    /* the faults of this folder */
     bool broken;           /* the log is given up; only another folder helps */
     uint64_t compact_from; /* log bytes */
 
@@ -125,27 +126,57 @@ enum kv_folder kv_active(const struct kv *kv)
 
 /* --- storage, with its fault --- */
 
-static void suffer(const struct kv *kv)
+static void wait_for(const struct kv *kv, duration wait)
 {
-    double seconds = kv->page ? page_intensity(kv->page, FAULT_STORAGE_LATENCY, kv->incarnation) : 0;
-    duration wait = duration_from_seconds(seconds);
-
-    if (wait == 0)
+    if (wait <= 0)
         return;
     struct timespec time = {.tv_sec = wait / SECOND, .tv_nsec = wait % SECOND};
     struct pollfd hurry = {.fd = kv->hurry_fd, .events = POLLIN};
     ppoll(&hurry, 1, &time, NULL);
 }
 
+/* What the faults make of a write of `bytes` (0: there is none) and its fsync, after the wait, which is one
+ * for both: 0, or a negative errno and nothing is to be written. */
+static int suffer(struct kv *kv, size_t bytes)
+{
+    duration write = 0, sync = 0;
+    int error = bytes > 0 ? files_ask(&kv->files, FILE_WRITES, bytes, &write) : 0;
+
+    if (error == 0)
+        error = files_ask(&kv->files, FILE_SYNCS, 0, &sync);
+    wait_for(kv, write > sync ? write : sync);
+    return -error;
+}
+
+static int64_t storage_begins(struct kv *kv)
+{
+    int64_t now = monotonic_ns();
+
+    atomic_store(&kv->vitals->storage_since, (uint64_t)now);
+    return now;
+}
+
+static int storage_ended(struct kv *kv, int64_t began_at, int result)
+{
+    atomic_fetch_add(&kv->vitals->storage_ns, (uint64_t)(monotonic_ns() - began_at));
+    atomic_fetch_add(&kv->vitals->storage_writes, 1);
+    if (result < 0)
+        atomic_fetch_add(&kv->vitals->storage_errors, 1);
+    atomic_store(&kv->vitals->storage_since, 0);
+    return result;
+}
+
 /* Appends (if there is anything) and fsyncs, as users and the node agent see it. */
 static int store(struct kv *kv, struct kvlog *log, const char *bytes, size_t length)
 {
-    int64_t began_at = monotonic_ns();
+    int64_t began_at = storage_begins(kv);
+    bool unknown = false;
+    int result = suffer(kv, length);
 
-    atomic_store(&kv->vitals->storage_since, (uint64_t)began_at);
-    suffer(kv);
-    int result = length > 0 ? kvlog_append(log, bytes, length) : 0;
-    bool unknown = result == -EIO;
+    if (result == 0 && length > 0) {
+        result = kvlog_append(log, bytes, length);
+        unknown = result == -ENOTRECOVERABLE;
+    }
     if (result == 0) {
         result = kvlog_sync(log);
         unknown =
@@ -153,13 +184,37 @@ static int store(struct kv *kv, struct kvlog *log, const char *bytes, size_t len
     }
     if (unknown && log == &kv->log)
         kv->broken = true;
-    atomic_fetch_add(&kv->vitals->storage_ns, (uint64_t)(monotonic_ns() - began_at));
-    atomic_fetch_add(&kv->vitals->storage_writes, 1);
-    atomic_store(&kv->vitals->storage_since, 0);
+    return storage_ended(kv, began_at, result);
+}
+
+static int write_started(int folder_fd)
+{
+    char text[64];
+    int length = snprintf(text, sizeof(text), "by process %ld\n", (long)getpid());
+    int fd = openat(folder_fd, "started", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    ssize_t wrote = write(fd, text, (size_t)length);
+    int result = wrote == length ? 0 : wrote < 0 ? -errno : -ENOSPC;
+    if (result == 0 && fsync(fd) < 0)
+        result = -errno;
+    close(fd);
     return result;
 }
 
+/* Whether the active folder takes a write at all, before anybody relies on it. */
+static int try_storage(struct kv *kv)
+{
+    int64_t began_at = storage_begins(kv);
+    int result = suffer(kv, 1);
+
+    if (result == 0)
+        result = write_started(kv->log.folder_fd);
+    return storage_ended(kv, began_at, result);
+}
+
 struct snapshot {
+    struct kv *kv;
     struct kvlog *log;
     char *buffer;
     size_t filled;
@@ -168,6 +223,10 @@ struct snapshot {
 
 static void snapshot_flush(struct snapshot *snapshot)
 {
+    duration wait; /* is left to the fsync: hundreds of pieces would wait for minutes */
+
+    if (snapshot->result == 0 && snapshot->filled > 0)
+        snapshot->result = -files_ask(&snapshot->kv->files, FILE_WRITES, snapshot->filled, &wait);
     if (snapshot->result == 0 && snapshot->filled > 0)
         snapshot->result = kvlog_append(snapshot->log, snapshot->buffer, snapshot->filled);
     snapshot->filled = 0;
@@ -191,26 +250,42 @@ static void snapshot_entry(const void *node, VISIT order, void *arg)
     snapshot->filled += entry_bytes(entry);
 }
 
-/* The map as a new, published and durable log in a folder. */
-static int write_snapshot(struct kv *kv, enum kv_folder folder, struct kvlog *log)
+/* The map as a draft in a folder; closed and gone on failure. */
+static int write_draft(struct kv *kv, enum kv_folder folder, struct kvlog *log)
 {
-    int result = kvlog_draft(log, kv->folders[folder], kv->log.generation + 1);
+    duration wait;
+    int result = -files_ask(&kv->files, FILE_WRITES, KVLOG_HEADER_BYTES, &wait);
+
+    if (result == 0)
+        result = kvlog_draft(log, kv->folders[folder], kv->log.generation + 1);
     if (result < 0)
         return result;
-    struct snapshot snapshot = {.log = log, .buffer = malloc(SNAPSHOT_BYTES)};
+    struct snapshot snapshot = {.kv = kv, .log = log, .buffer = malloc(SNAPSHOT_BYTES)};
     CHECK(snapshot.buffer);
     twalk_r(kv->tree, snapshot_entry, &snapshot);
     snapshot_flush(&snapshot);
     free(snapshot.buffer);
 
     result = snapshot.result == 0 ? kvlog_publish(log) : snapshot.result;
-    if (result == 0) {
-        result = store(kv, log, NULL, 0);
-        if (result < 0 && folder != kv->active)
-            kvlog_withdraw(log); /* or the next start would take it for the newest */
-    }
-    if (result < 0)
+    if (result < 0) {
+        kvlog_discard(log); /* a full disk needs the room */
         kvlog_close(log);
+    }
+    return result;
+}
+
+/* The map as a new, published and durable log in a folder. */
+static int write_snapshot(struct kv *kv, enum kv_folder folder, struct kvlog *log)
+{
+    int result = write_draft(kv, folder, log);
+    if (result < 0)
+        return result;
+    result = store(kv, log, NULL, 0);
+    if (result < 0) {
+        if (folder != kv->active)
+            kvlog_withdraw(log); /* or the next start would take it for the newest */
+        kvlog_close(log);
+    }
     return result;
 }
 
@@ -310,19 +385,21 @@ int kv_commit(struct kv *kv)
 int kv_switch(struct kv *kv, enum kv_folder folder)
 {
     struct kvlog log;
-    uint64_t before = kv->incarnation;
+    uint64_t latency = kv->files.latency, errors = kv->files.errors;
 
     CHECK(folder < KV_FOLDERS && kv->staged_bytes == 0);
     if (!kv->folders[folder])
         return -EINVAL;
     if (folder == kv->active)
         return 0;
-    kv->incarnation = kv->page ? page_incarnation(kv->page, FAULT_STORAGE_LATENCY) : 0;
+    files_open(&kv->files, kv->page);
     int result = write_snapshot(kv, folder, &log);
-    if (result == 0)
+    if (result == 0) {
         adopt(kv, folder, &log);
-    else
-        kv->incarnation = before;
+    } else {
+        kv->files.latency = latency;
+        kv->files.errors = errors;
+    }
     return result;
 }
 
@@ -369,8 +446,7 @@ static int open_folders(struct kv *kv, enum kv_folder wanted)
     int result = newest_folder(kv, wanted, &newest);
     if (result < 0)
         return result;
-    if (kv->page)
-        kv->incarnation = page_incarnation(kv->page, FAULT_STORAGE_LATENCY);
+    files_open(&kv->files, kv->page);
     result = kvlog_open(&kv->log, kv->folders[newest], map_apply, kv, &torn);
     if (result < 0)
         return result;
@@ -398,6 +474,8 @@ int kv_open(struct kv **kv, const struct kv_options *options)
     int result = made->folders[options->folder] ? lock(made) : -EINVAL;
     if (result == 0)
         result = open_folders(made, options->folder);
+    if (result == 0)
+        result = try_storage(made);
     if (result < 0)
         kv_close(&made);
     *kv = made;

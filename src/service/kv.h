@@ -11,7 +11,7 @@
 #define SERVICE_KV_H
 
 #include "inject/page.h"
-#include "service/vitals.h"
+#include "inject/vitals.h"
 
 #include <stddef.h>
 
@@ -33,9 +33,10 @@ struct kv_options {
 struct kv;
 
 /* Opens the folders (made if missing, not their parents), locks the primary against a second service, replays
- * the log; a torn tail is cut off and said on stderr. Negative errno: -EWOULDBLOCK another service has it,
- * -EBADMSG a kv.log that is none of ours. The strings of `options` need not outlive the call, the page and
- * vitals must. */
+ * the log; a torn tail is cut off and said on stderr. At last the file `started` is written and fsynced in
+ * the active folder: who could not store anything does not begin to serve. Negative errno: -EWOULDBLOCK
+ * another service has it, -EBADMSG a kv.log that is none of ours, -ENOSPC, -EIO, ... The strings of `options`
+ * need not outlive the call, the page and vitals must. */
 int kv_open(struct kv **kv, const struct kv_options *options);
 void kv_close(struct kv **kv); /* what is staged and not committed is forgotten */
 
@@ -51,13 +52,17 @@ int kv_stage_remove(struct kv *kv, const char *key, size_t key_length);
 size_t kv_staged_bytes(const struct kv *kv);
 
 /* Appends and fsyncs what is staged, then shows it in the map. On failure (negative errno) none of it counts
- * and nothing is staged any more. STORAGE_LATENCY that strikes this folder makes it wait here, whole seconds
- * maybe. */
+ * and nothing is staged any more; after a failed append the next may well succeed.
+ *
+ * Faults (inject/files.h): STORAGE_LATENCY that strikes this folder makes it wait here, whole seconds maybe,
+ * once for the append and its fsync together; with IO_ERROR the append fails with -EIO, with DISK_FULL with
+ * -ENOSPC. */
 int kv_commit(struct kv *kv);
 
-/* Goes on in another folder: writes a snapshot of the map there and fsyncs it. The incarnation of
- * STORAGE_LATENCY is read here, so page_renew() must come before. Nothing may be staged. -EINVAL: there is no
- * such folder; on any failure it stays where it is. */
+/* Goes on in another folder: writes a snapshot of the map there and fsyncs it. The incarnations of
+ * STORAGE_LATENCY and IO_ERROR are read here, so page_renew() must come before; DISK_FULL strikes any folder.
+ * Nothing may be staged. -EINVAL: there is no such folder; on any failure it stays where it is, and so do the
+ * faults. */
 int kv_switch(struct kv *kv, enum kv_folder folder);
 
 const char *kv_folder_name(enum kv_folder folder); /* "primary", "standby" */

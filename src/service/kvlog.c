@@ -12,10 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC        "HSKVLOG1"
-#define HEADER_BYTES 16
-#define NAME         "kv.log"
-#define DRAFT_NAME   "kv.log.new"
+#define MAGIC      "HSKVLOG1"
+#define NAME       "kv.log"
+#define DRAFT_NAME "kv.log.new"
 
 /* --- records --- */
 
@@ -101,7 +100,7 @@ static int write_all(struct kvlog *log, const char *bytes, size_t length)
 
 static int write_header(struct kvlog *log)
 {
-    char header[HEADER_BYTES];
+    char header[KVLOG_HEADER_BYTES];
     uint64_t generation = htole64(log->generation);
 
     memcpy(header, MAGIC, 8);
@@ -115,12 +114,12 @@ static int write_header(struct kvlog *log)
 /* 1 and the generation, 0 if the file is too short for a header (cut off while it was made), -EBADMSG. */
 static int read_header(int fd, uint64_t *generation)
 {
-    char header[HEADER_BYTES];
+    char header[KVLOG_HEADER_BYTES];
     ssize_t length = pread(fd, header, sizeof(header), 0);
 
     if (length < 0)
         return -errno;
-    if (length < HEADER_BYTES)
+    if (length < KVLOG_HEADER_BYTES)
         return 0;
     if (memcmp(header, MAGIC, 8) != 0)
         return -EBADMSG;
@@ -167,7 +166,8 @@ static int replay(struct kvlog *log, void (*visit)(void *, const struct kvlog_re
     char *bytes = mmap(NULL, length, PROT_READ, MAP_PRIVATE | MAP_POPULATE, log->fd, 0);
     if (bytes == MAP_FAILED)
         return -errno;
-    log->bytes = HEADER_BYTES + kvlog_decode(bytes + HEADER_BYTES, length - HEADER_BYTES, visit, arg);
+    log->bytes = KVLOG_HEADER_BYTES +
+                 kvlog_decode(bytes + KVLOG_HEADER_BYTES, length - KVLOG_HEADER_BYTES, visit, arg);
     munmap(bytes, length);
 
     *torn = length - log->bytes;
@@ -198,8 +198,11 @@ int kvlog_draft(struct kvlog *log, const char *folder, uint64_t generation)
     int result = open_in(log, folder, DRAFT_NAME);
 
     log->generation = generation;
-    if (result == 0)
+    if (result == 0) {
         result = write_header(log);
+        if (result < 0)
+            kvlog_discard(log);
+    }
     if (result < 0)
         kvlog_close(log);
     return result;
@@ -213,6 +216,11 @@ int kvlog_publish(struct kvlog *log)
     return 0;
 }
 
+void kvlog_discard(struct kvlog *log)
+{
+    unlinkat(log->folder_fd, DRAFT_NAME, 0);
+}
+
 void kvlog_withdraw(struct kvlog *log)
 {
     unlinkat(log->folder_fd, NAME, 0);
@@ -223,7 +231,7 @@ int kvlog_append(struct kvlog *log, const char *bytes, size_t length)
     int result = write_all(log, bytes, length);
 
     if (result < 0 && ftruncate(log->fd, (off_t)log->bytes) < 0)
-        return -EIO;
+        return -ENOTRECOVERABLE;
     return result;
 }
 

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define KVLOG_HEADER_BYTES 16
 #define KVLOG_RECORD_BYTES 12 /* of a record without its key and value */
 
 enum kvlog_change { KVLOG_PUT = 1, KVLOG_REMOVE = 2 };
@@ -45,14 +46,16 @@ int kvlog_open(struct kvlog *log, const char *folder, void (*visit)(void *, cons
                void *arg, uint64_t *torn_bytes);
 
 /* A new log for the folder under another name, until kvlog_publish() fsyncs it and puts it in the old one's
- * place; that this outlives a power cut is kvlog_sync()'s. kvlog_withdraw() deletes what was published. */
+ * place; that this outlives a power cut is kvlog_sync()'s. kvlog_discard() deletes a draft, kvlog_withdraw()
+ * what was published. */
 int kvlog_draft(struct kvlog *log, const char *folder, uint64_t generation);
 int kvlog_publish(struct kvlog *log);
+void kvlog_discard(struct kvlog *log);
 void kvlog_withdraw(struct kvlog *log);
 
-/* Adds whole records at the end. After a failure the file is cut back to what it was; if even that fails, or
- * a sync does, its state is unknown and the log must be given up. kvlog_append(): -EIO then, else errno
- * (-ENOSPC, ...). */
+/* Adds whole records at the end. After a failure (negative errno: -ENOSPC, -EIO, ...) the file is cut back to
+ * what it was and stays usable; if even that fails, which is -ENOTRECOVERABLE, or if a sync does, its state
+ * is unknown and the log must be given up. */
 int kvlog_append(struct kvlog *log, const char *bytes, size_t length);
 int kvlog_sync(struct kvlog *log);
 

@@ -1,88 +1,75 @@
 #include "service/request.h"
 
 #include "base/check.h"
+#include "base/clock.h"
+#include "service/admin.h"
+#include "service/answer.h"
+#include "service/spin.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
-#include <event2/keyvalq_struct.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
-#define COMMIT_EARLY_BYTES (4 * 1024 * 1024) /* more than this is not gathered for one commit */
+#define COMMIT_EARLY_BYTES (4 * 1024 * 1024)   /* more than this is not gathered for one commit */
+#define COMMIT_EARLY_NS    (200 * MILLISECOND) /* nor longer than this while others have their turns */
 
 #define ENDING "the service is being ended"
 
 struct request {
     struct desk *desk;
     struct evhttp_request *http;
+    unsigned hop; /* of the callers before us */
     size_t key_length;
     char key[KV_KEY_MAX_BYTES];
     unsigned waiting; /* upstream calls under way, and one while they are being started */
     bool upstream_failed;
-    struct upstream_call calls[SERVICE_UPSTREAMS_MAX];
+    struct upstream_call calls[SERVICE_UPSTREAMS_MAX]; /* the first one serves the primary, too */
     TAILQ_ENTRY(request) link;
 };
 
-/* --- answers --- */
+/* --- endings --- */
 
-static void answer(struct desk *desk, struct evhttp_request *http, int code, const char *type,
-                   const void *bytes, size_t length)
+static void refuse(struct request *request, int code, const char *sentence)
 {
-    struct evbuffer *body = evbuffer_new();
-
-    CHECK(body && evbuffer_add(body, bytes, length) == 0);
-    if (type)
-        evhttp_add_header(evhttp_request_get_output_headers(http), "Content-Type", type);
-    evhttp_send_reply(http, code, NULL, body);
-    evbuffer_free(body);
-    atomic_fetch_add(&desk->vitals->requests, 1);
+    answer_error(request->desk->vitals, request->http, code, sentence);
+    free(request);
 }
 
-__attribute__((format(printf, 4, 5))) static void answer_json(struct desk *desk, struct evhttp_request *http,
-                                                              int code, const char *format, ...)
+static void turn_away(struct desk *desk, struct evhttp_request *http)
 {
-    char text[512];
-    va_list args;
-
-    va_start(args, format);
-    int length = vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    CHECK(length >= 0 && length < (int)sizeof(text));
-    answer(desk, http, code, "application/json", text, (size_t)length);
+    evhttp_add_header(evhttp_request_get_output_headers(http), "Retry-After", "1");
+    answer_error(desk->vitals, http, 429, "too many requests: load is being shed");
 }
 
-/* `sentence` is ours: it needs no escaping. */
-static void answer_error(struct desk *desk, struct evhttp_request *http, int code, const char *sentence)
+static void refuse_for_storage(struct request *request, int error)
 {
-    answer_json(desk, http, code, "{\"error\":\"%s\"}\n", sentence);
-}
-
-static void answer_storage_error(struct desk *desk, struct evhttp_request *http, int error)
-{
-    if (error == -ENOSPC)
-        answer_error(desk, http, 507, "the store or its disk is full");
+    if (error == -ENOSPC || error == -EDQUOT)
+        refuse(request, 507, "the store or its disk is full");
     else
-        answer_error(desk, http, 503, "the data folder failed; nothing was changed");
+        refuse(request, 503, "the data folder failed; nothing was changed");
 }
 
 /* --- committing --- */
 
 void desk_commit(struct desk *desk)
 {
-    int result = kv_commit(desk->kv);
+    int result = desk->kv ? kv_commit(desk->kv) : 0;
     struct request *request;
 
     while ((request = TAILQ_FIRST(&desk->staged)) != NULL) {
         TAILQ_REMOVE(&desk->staged, request, link);
-        if (result < 0)
-            answer_storage_error(desk, request->http, result);
-        else
-            answer(desk, request->http, 204, NULL, "", 0);
-        free(request);
+        if (result < 0) {
+            refuse_for_storage(request, result);
+        } else {
+            answer(desk->vitals, request->http, 204, NULL, "", 0);
+            free(request);
+        }
     }
 }
 
@@ -93,30 +80,45 @@ static void on_commit(evutil_socket_t fd, short what, void *arg)
     desk_commit(arg);
 }
 
+/* Whether a commit can be put off until others, who wait for their turn, share it. */
+static bool may_gather(const struct desk *desk)
+{
+    return desk->waiting_count > 0 && monotonic_ns() - desk->staged_at < COMMIT_EARLY_NS;
+}
+
 /* The commit event goes behind everything that is already due in this round of the loop, so all writes that
  * arrived with this one share its fsync. */
+static void call_commit(struct desk *desk)
+{
+    if (!TAILQ_EMPTY(&desk->staged) && !may_gather(desk))
+        event_active(desk->commit, EV_TIMEOUT, 0);
+}
+
 static void await_commit(struct request *request)
 {
     struct desk *desk = request->desk;
 
     if (TAILQ_EMPTY(&desk->staged))
-        event_active(desk->commit, EV_TIMEOUT, 0);
+        desk->staged_at = monotonic_ns();
     TAILQ_INSERT_TAIL(&desk->staged, request, link);
     if (kv_staged_bytes(desk->kv) >= COMMIT_EARLY_BYTES)
         desk_commit(desk);
+    else
+        call_commit(desk);
 }
 
-/* --- /kv --- */
+/* --- the map --- */
 
 static void read_value(struct request *request)
 {
     size_t length;
     const char *value = kv_value(request->desk->kv, request->key, request->key_length, &length);
 
-    if (value)
-        answer(request->desk, request->http, 200, "application/octet-stream", value, length);
-    else
-        answer_error(request->desk, request->http, 404, "no such key");
+    if (!value) {
+        refuse(request, 404, "no such key");
+        return;
+    }
+    answer(request->desk->vitals, request->http, 200, "application/octet-stream", value, length);
     free(request);
 }
 
@@ -144,71 +146,194 @@ static void change_value(struct request *request)
     } else {
         result = kv_stage_remove(desk->kv, request->key, request->key_length);
     }
-    if (result == 0) {
+    if (result == 0)
         await_commit(request);
-    } else {
-        answer_storage_error(desk, request->http, result);
-        free(request);
-    }
+    else
+        refuse_for_storage(request, result);
 }
+
+/* --- the primary, if this is a second instance --- */
+
+static char *path_of(const struct request *request, const char *query)
+{
+    char *key = evhttp_uriencode(request->key, (ev_ssize_t)request->key_length, 0), *path;
+
+    CHECK(key && asprintf(&path, "/kv/%s%s", key, query) > 0);
+    free(key);
+    return path;
+}
+
+static void on_primary(void *arg, const struct upstream_answer *came)
+{
+    struct request *request = arg;
+
+    TAILQ_REMOVE(&request->desk->asking, request, link);
+    if (came->code == 0) {
+        refuse(request, 502, "the primary instance did not answer");
+        return;
+    }
+    size_t length = evbuffer_get_length(came->body);
+    answer(request->desk->vitals, request->http, came->code, came->type,
+           length > 0 ? evbuffer_pullup(came->body, -1) : (const void *)"", length);
+    free(request);
+}
+
+static void ask_primary(struct request *request)
+{
+    char *path = path_of(request, "");
+
+    TAILQ_INSERT_TAIL(&request->desk->asking, request, link);
+    upstream_send(request->desk->primary,
+                  &(struct upstream_request){.method = evhttp_request_get_command(request->http),
+                                             .path = path,
+                                             .header = WORKED_HEADER,
+                                             .body = evhttp_request_get_input_buffer(request->http)},
+                  &request->calls[0], on_primary, request);
+    free(path);
+}
+
+/* --- upstreams --- */
 
 static void carry_out(struct request *request)
 {
-    if (evhttp_request_get_command(request->http) == EVHTTP_REQ_GET)
+    if (request->desk->primary)
+        ask_primary(request);
+    else if (evhttp_request_get_command(request->http) == EVHTTP_REQ_GET)
         read_value(request);
     else
         change_value(request);
 }
 
-static void on_upstream(void *arg, bool answered)
+/* One of the calls is over, or all have been started. */
+static void count_down(struct request *request)
 {
-    struct request *request = arg;
-
-    request->upstream_failed |= !answered;
     if (--request->waiting > 0)
         return;
     TAILQ_REMOVE(&request->desk->asking, request, link);
-    if (request->upstream_failed) {
-        answer_error(request->desk, request->http, 502, "an upstream failed");
-        free(request);
-    } else {
+    if (request->upstream_failed)
+        refuse(request, 502, "an upstream failed");
+    else
         carry_out(request);
-    }
 }
 
-static void ask_upstreams(struct request *request, unsigned hop)
+static void on_upstream(void *arg, const struct upstream_answer *came)
+{
+    struct request *request = arg;
+
+    request->upstream_failed |= came->code == 0 || came->code >= 500;
+    count_down(request);
+}
+
+static void ask_upstreams(struct request *request)
 {
     struct desk *desk = request->desk;
-    char path[3 * KV_KEY_MAX_BYTES + 32];
-    char *key = evhttp_uriencode(request->key, (ev_ssize_t)request->key_length, 0);
+    char query[32];
 
-    CHECK(key);
-    snprintf(path, sizeof(path), "/kv/%s?hop=%u", key, hop);
-    free(key);
+    snprintf(query, sizeof(query), "?hop=%u", request->hop + 1);
+    char *path = path_of(request, query);
     TAILQ_INSERT_TAIL(&desk->asking, request, link);
     request->waiting = 1;
     for (size_t i = 0; i < desk->upstream_count; i++) {
         request->waiting++;
-        upstream_get(desk->upstreams[i], path, &request->calls[i], on_upstream, request);
+        upstream_send(desk->upstreams[i], &(struct upstream_request){.method = EVHTTP_REQ_GET, .path = path},
+                      &request->calls[i], on_upstream, request);
     }
-    on_upstream(request, true);
+    free(path);
+    count_down(request);
 }
 
-/* What stands after `name=` in the query, or NULL; copied into `out`. */
-static const char *parameter(const struct evhttp_uri *uri, const char *name, char *out, size_t capacity)
+static void go_on(struct request *request)
 {
-    struct evkeyvalq query;
-    const char *text = evhttp_uri_get_query(uri), *value;
-    bool found = false;
-
-    if (!text || evhttp_parse_query_str(text, &query) < 0)
-        return NULL;
-    value = evhttp_find_header(&query, name);
-    if (value)
-        found = snprintf(out, capacity, "%s", value) < (int)capacity;
-    evhttp_clear_headers(&query);
-    return found ? out : NULL;
+    if (request->desk->upstream_count > 0 && request->hop < SERVICE_HOPS_MAX)
+        ask_upstreams(request);
+    else
+        carry_out(request);
 }
+
+/* --- turns --- */
+
+/* evhttp does not read from a user who has a request under way, so his leaving has to be looked for. */
+static bool has_left(struct evhttp_request *http)
+{
+    struct evhttp_connection *connection = evhttp_request_get_connection(http);
+    char byte;
+
+    if (!connection)
+        return true;
+    evutil_socket_t fd = bufferevent_getfd(evhttp_connection_get_bufferevent(connection));
+    ssize_t length = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+static struct request *take_waiting(struct desk *desk)
+{
+    struct request *request = TAILQ_FIRST(&desk->waiting);
+
+    if (request) {
+        TAILQ_REMOVE(&desk->waiting, request, link);
+        desk->waiting_count--;
+    }
+    return request;
+}
+
+/* Through a timer, not at once: whatever came meanwhile is looked at before the next turn. */
+static void call_turn(struct desk *desk)
+{
+    struct timeval soon = {0};
+
+    if (desk->waiting_count > 0 && !event_pending(desk->turn, EV_TIMEOUT, NULL))
+        event_add(desk->turn, &soon);
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+    struct desk *desk = arg;
+    struct request *request = take_waiting(desk);
+
+    (void)fd;
+    (void)what;
+    if (!request)
+        return;
+    if (shed_is_on(&desk->shed, monotonic_ns()) && has_left(request->http)) {
+        refuse(request, 503, "its user has left");
+    } else {
+        spin(CLOCK_THREAD_CPUTIME_ID, duration_from_seconds(1 / desk->shed.capacity), desk->hurry_fd);
+        go_on(request);
+    }
+    call_turn(desk);
+    call_commit(desk);
+}
+
+static void await_turn(struct request *request)
+{
+    struct desk *desk = request->desk;
+
+    if (desk->waiting_count == SERVICE_WAITING_MAX) {
+        refuse(request, 503, "too many requests wait already");
+        return;
+    }
+    TAILQ_INSERT_TAIL(&desk->waiting, request, link);
+    desk->waiting_count++;
+    call_turn(desk);
+}
+
+void desk_shed(struct desk *desk)
+{
+    struct request *request;
+
+    if (shed_is_on(&desk->shed, monotonic_ns()))
+        return;
+    shed_begin(&desk->shed, monotonic_ns());
+    /* Most of their users have given up, and the rest may come again: the sooner the queue is gone, the
+     * sooner those who come now are answered in time. */
+    while ((request = take_waiting(desk)) != NULL) {
+        turn_away(desk, request->http);
+        free(request);
+    }
+    call_commit(desk);
+}
+
+/* --- arrival --- */
 
 /* The key of a path /kv/KEY, decoded into the request; NULL if it is fine, or what is wrong. */
 static const char *take_key(struct request *request, const char *encoded)
@@ -231,78 +356,88 @@ static const char *take_key(struct request *request, const char *encoded)
     return wrong;
 }
 
-static void on_kv(struct desk *desk, struct evhttp_request *http, const struct evhttp_uri *uri)
+/* NULL, and answered, if it is no good. */
+static struct request *read_request(struct desk *desk, struct evhttp_request *http,
+                                    const struct evhttp_uri *uri)
 {
     enum evhttp_cmd_type command = evhttp_request_get_command(http);
-    struct request *request;
-    const char *wrong;
     char hop_text[8];
 
     if (command != EVHTTP_REQ_GET && command != EVHTTP_REQ_PUT && command != EVHTTP_REQ_DELETE) {
-        answer_error(desk, http, 405, "a key takes GET, PUT and DELETE");
-        return;
+        answer_error(desk->vitals, http, 405, "a key takes GET, PUT and DELETE");
+        return NULL;
     }
     if (evbuffer_get_length(evhttp_request_get_input_buffer(http)) > KV_VALUE_MAX_BYTES) {
-        answer_error(desk, http, 413, "a value has at most 65536 bytes");
-        return;
+        answer_error(desk->vitals, http, 413, "a value has at most 65536 bytes");
+        return NULL;
     }
-    request = calloc(1, sizeof(*request));
+    struct request *request = calloc(1, sizeof(*request));
     CHECK(request);
     request->desk = desk;
     request->http = http;
-    wrong = take_key(request, evhttp_uri_get_path(uri) + strlen("/kv/"));
+    const char *wrong = take_key(request, evhttp_uri_get_path(uri) + strlen("/kv/"));
     if (wrong) {
-        answer_error(desk, http, 400, wrong);
-        free(request);
+        refuse(request, 400, wrong);
+        return NULL;
+    }
+    const char *hop = query_parameter(uri, "hop", hop_text, sizeof(hop_text));
+    unsigned long hops = hop ? strtoul(hop, NULL, 10) : 0;
+    request->hop = hops < SERVICE_HOPS_MAX ? (unsigned)hops : SERVICE_HOPS_MAX;
+    return request;
+}
+
+/* A second instance has done the work, and shed what was too much; it asked everybody but the map. */
+static void on_worked(struct desk *desk, struct evhttp_request *http, const struct evhttp_uri *uri)
+{
+    if (desk->primary) {
+        answer_error(desk->vitals, http, 508, "a second instance is nobody's primary");
         return;
     }
-    unsigned long hop = parameter(uri, "hop", hop_text, sizeof(hop_text)) ? strtoul(hop_text, NULL, 10) : 0;
-    if (desk->upstream_count > 0 && hop < SERVICE_HOPS_MAX)
-        ask_upstreams(request, (unsigned)hop + 1);
-    else
+    struct request *request = read_request(desk, http, uri);
+    if (request)
         carry_out(request);
 }
 
-/* --- the rest --- */
-
-static void on_health(struct desk *desk, struct evhttp_request *http)
+/* The primary knows the routes: so the second instance's configuration refuses nobody, or a share of requests
+ * would be refused twice. */
+static bool finds_no_route(struct desk *desk)
 {
-    if (evhttp_request_get_command(http) != EVHTTP_REQ_GET)
-        answer_error(desk, http, 405, "the health takes GET");
-    else
-        answer_json(desk, http, 200, "{\"status\":\"ok\",\"name\":\"%s\",\"folder\":\"%s\",\"keys\":%zu}\n",
-                    desk->name, kv_folder_name(kv_active(desk->kv)), kv_keys(desk->kv));
+    return !desk->primary && config_refuses(&desk->config, desk->page);
 }
 
-static void switch_folder(struct desk *desk, struct evhttp_request *http, enum kv_folder folder)
+static void on_kv(struct desk *desk, struct evhttp_request *http, const struct evhttp_uri *uri)
 {
-    desk_commit(desk);
-    int result = kv_switch(desk->kv, folder);
+    bool worked = is_worked(http);
 
-    if (result == 0)
-        answer_json(desk, http, 200, "{\"folder\":\"%s\",\"keys\":%zu}\n", kv_folder_name(folder),
-                    kv_keys(desk->kv));
-    else if (result == -EINVAL)
-        answer_error(desk, http, 409, "this service has no such folder");
-    else
-        answer_error(desk, http, 503, "the other folder failed; it goes on in the old one");
+    if (finds_no_route(desk)) {
+        answer_error(desk->vitals, http, 500, "no route: the configuration is broken");
+    } else if (worked) {
+        on_worked(desk, http, uri);
+    } else if (!shed_lets_in(&desk->shed, monotonic_ns())) {
+        turn_away(desk, http);
+    } else {
+        struct request *request = read_request(desk, http, uri);
+        if (request && desk->shed.capacity > 0)
+            await_turn(request);
+        else if (request)
+            go_on(request);
+    }
 }
 
-static void on_admin(struct desk *desk, struct evhttp_request *http, const struct evhttp_uri *uri)
+/* Only a process of this machine is believed to have done our work. */
+static void distrust_strangers(struct evhttp_request *http)
 {
-    char name[16];
-    const char *folder = parameter(uri, "folder", name, sizeof(name));
+    struct evhttp_connection *connection = evhttp_request_get_connection(http);
+    char *address = NULL;
+    uint16_t port;
 
-    if (evhttp_request_get_command(http) != EVHTTP_REQ_POST)
-        answer_error(desk, http, 405, "the storage takes POST");
-    else if (evhttp_find_header(evhttp_request_get_input_headers(http), "Origin"))
-        answer_error(desk, http, 403, "not from a web page");
-    else if (folder && strcmp(folder, "primary") == 0)
-        switch_folder(desk, http, KV_PRIMARY);
-    else if (folder && strcmp(folder, "standby") == 0)
-        switch_folder(desk, http, KV_STANDBY);
-    else
-        answer_error(desk, http, 400, "say ?folder=primary or ?folder=standby");
+    if (!is_worked(http))
+        return;
+    if (connection)
+        evhttp_connection_get_peer(connection, &address, &port);
+    bool local = address && (strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0);
+    while (!local && is_worked(http)) /* it may have come more than once */
+        evhttp_remove_header(evhttp_request_get_input_headers(http), WORKED_HEADER);
 }
 
 static void on_request(struct evhttp_request *http, void *arg)
@@ -310,29 +445,31 @@ static void on_request(struct evhttp_request *http, void *arg)
     struct desk *desk = arg;
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(http);
     const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
+    bool of_kv = path && strncmp(path, "/kv/", 4) == 0;
 
+    distrust_strangers(http);
+    if (of_kv && !is_worked(http))
+        atomic_fetch_add(&desk->vitals->arrivals, 1);
     if (desk->closing)
-        answer_error(desk, http, 503, ENDING);
-    else if (!path)
-        answer_error(desk, http, 400, "no path");
-    else if (strncmp(path, "/kv/", 4) == 0)
+        answer_error(desk->vitals, http, 503, ENDING);
+    else if (of_kv)
         on_kv(desk, http, uri);
-    else if (strcmp(path, "/healthz") == 0)
-        on_health(desk, http);
-    else if (strcmp(path, "/admin/storage") == 0)
-        on_admin(desk, http, uri);
+    else if (path)
+        admin_request(desk, http, uri);
     else
-        answer_error(desk, http, 404, "there is /kv/KEY, /healthz and /admin/storage");
+        answer_error(desk->vitals, http, 400, "no path");
 }
 
 /* --- the desk --- */
 
 void desk_open(struct desk *desk, struct event_base *base, struct evhttp *http)
 {
+    TAILQ_INIT(&desk->waiting);
     TAILQ_INIT(&desk->asking);
     TAILQ_INIT(&desk->staged);
+    desk->turn = evtimer_new(base, on_turn, desk);
     desk->commit = event_new(base, -1, 0, on_commit, desk);
-    CHECK(desk->commit);
+    CHECK(desk->turn && desk->commit);
     evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | EVHTTP_REQ_POST |
                                          EVHTTP_REQ_HEAD | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
     evhttp_set_gencb(http, on_request, desk);
@@ -343,14 +480,16 @@ void desk_close(struct desk *desk)
     struct request *request;
 
     desk->closing = true;
+    while ((request = take_waiting(desk)) != NULL)
+        refuse(request, 503, ENDING);
     while ((request = TAILQ_FIRST(&desk->asking)) != NULL) {
         TAILQ_REMOVE(&desk->asking, request, link);
-        for (size_t i = 0; i < desk->upstream_count; i++)
+        for (size_t i = 0; i < SERVICE_UPSTREAMS_MAX; i++)
             upstream_cancel(&request->calls[i]);
-        answer_error(desk, request->http, 503, ENDING);
-        free(request);
+        refuse(request, 503, ENDING);
     }
     desk_commit(desk);
+    event_free(desk->turn);
     event_free(desk->commit);
-    desk->commit = NULL;
+    desk->turn = desk->commit = NULL;
 }

@@ -57,7 +57,8 @@ static bool comes_with_it(const struct condition *c)
 {
     const struct metric_info *metric = &metric_infos[c->metric];
     bool above = c->comparison == COMPARE_GT || c->comparison == COMPARE_GE;
-    bool illness = above == metric->worse_up && (metric->unit != UNIT_SECONDS || c->number <= 0.05);
+    bool illness =
+        !metric->local && above == metric->worse_up && (metric->unit != UNIT_SECONDS || c->number <= 0.05);
     return !c->rate && (metric->unit == UNIT_FLAG || illness);
 }
 
@@ -155,10 +156,17 @@ void checker_hidden(struct checker *checker, uint32_t node, bool begins)
     }
 }
 
+/* Faults that every policy of the swarm can heal: their incidents must come to an end. */
+static bool is_followed(enum fault_kind kind)
+{
+    return kind == FAULT_CPU_SPIKE || kind == FAULT_NETWORK_DELAY || kind == FAULT_STORAGE_LATENCY ||
+           kind == FAULT_SERVICE_CRASH || kind == FAULT_SERVICE_HANG;
+}
+
 void checker_fault(struct checker *checker, instant at, uint32_t node, enum fault_kind kind, bool begins)
 {
     struct fault_book *fault = find_fault(checker, node, kind);
-    if (!begins || fault != NULL || kind >= (enum fault_kind)FAULT_LIVE_COUNT) {
+    if (!begins || fault != NULL || !is_followed(kind)) {
         if (!begins && fault != NULL) {
             judge_fault(checker, fault, at);
         }

@@ -94,7 +94,7 @@ static const char *name_of(enum seen_group group, uint32_t row)
     case SEEN_REJECT:
         return row == REJECT_NONE ? NULL : reject_names[row];
     case SEEN_FAULT:
-        return fault_kind_name((enum fault_kind)row);
+        return fault_is_synthetic((enum fault_kind)row) ? fault_kind_name((enum fault_kind)row) : NULL;
     case SEEN_SHAPE:
         return shape_name((enum shape)row);
     case SEEN_ACCIDENT:

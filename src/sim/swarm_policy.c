@@ -25,7 +25,8 @@ static const char all_detectors[] =
     "  - {name: failing, when: error_ratio > 20%, for: 5s, clear: error_ratio < 5%, healthy_for: 5s}\n"
     "  - {name: slow-replies, when: request_latency > 300ms, for: 10s, clear: request_latency < 100ms,"
     " healthy_for: 10s}\n"
-    "  - {name: neighbour, when: node_cpu_utilization > 90%, for: 3s, clear: node_cpu_utilization < 70%,"
+    "  - {name: neighbour, when: neighbour_cpu_utilization > 90%, for: 3s, clear: neighbour_cpu_utilization "
+    "< 70%,"
     " healthy_for: 3s}\n"
     "  - {name: disk, when: filesystem_utilization > 95%, for: 1s, clear: filesystem_utilization < 90%,"
     " healthy_for: 2s}\n"
@@ -33,6 +34,14 @@ static const char all_detectors[] =
     " healthy_for: 5s}\n"
     "  - {name: starting, when: rate(service_starts) > 0.1 and error_ratio > 1%, for: 2s,"
     " clear: rate(service_starts) < 0.01, healthy_for: 10s}\n"
+    "  - {name: exits, when: service_up < 1 and service_exit < 128, for: 0s, clear: service_up >= 1,"
+    " healthy_for: 2s, confirm: no}\n"
+    "  - {name: overloaded, when: offered_load > 0.85 and request_latency > 50ms, for: 3s,"
+    " clear: request_latency < 50ms, healthy_for: 3s}\n"
+    "  - {name: failing-storage, when: storage_error_ratio > 10% and error_ratio > 2%, for: 3s,"
+    " clear: storage_error_ratio < 2%, healthy_for: 3s}\n"
+    "  - {name: lossy-network, when: network_loss > 5% and error_ratio > 2%, for: 2s,"
+    " clear: network_loss < 2%, healthy_for: 3s}\n"
     "  - {name: silent, absent: 5s}\n";
 
 static void read_all_detectors(struct policy *policy)

@@ -1,5 +1,6 @@
 /* What a seed draws of faults and accidents, and at which commits the control plane is cut. */
 #include "base/text.h"
+#include "core/fault.h"
 #include "sim/swarm_dice.h"
 
 #include <stdlib.h>
@@ -94,8 +95,19 @@ static enum shape draw_shape(struct dice *dice, enum fault_kind kind, bool ends)
     if (fault_infos[kind].unit == UNIT_NONE)
         return DICE_OF(dice, there_or_not);
     enum shape shape = (enum shape)dice_below(dice, SHAPE_COUNT);
-    bool fits = shape == SHAPE_GRAY ? kind != FAULT_CRASH_LOOP : shape != SHAPE_RAMP || ends;
+    bool has_period = shape != SHAPE_GRAY && shape != SHAPE_RAMP; /* it is drawn later */
+    bool fits = fault_shape_fits(kind, shape, ends ? SECOND : INSTANT_NEVER, has_period ? SECOND : 0);
     return fits ? shape : SHAPE_STEP;
+}
+
+/* One of those that the world knows. */
+static enum fault_kind draw_kind(struct dice *dice)
+{
+    for (;;) {
+        enum fault_kind kind = (enum fault_kind)dice_below(dice, FAULT_COUNT);
+        if (fault_is_synthetic(kind))
+            return kind;
+    }
 }
 
 static void draw_fault(struct dice *dice, const struct scenario *scenario, struct scenario_fault *line)
@@ -106,7 +118,7 @@ static void draw_fault(struct dice *dice, const struct scenario *scenario, struc
         (instant)(dice_unit(dice) * 0.9 * (double)scenario->length_ns) / MILLISECOND * MILLISECOND;
     fault->until_at =
         ends ? fault->from_at + dice_time(dice, SECOND, scenario->length_ns / 2) : INSTANT_NEVER;
-    fault->kind = (uint8_t)dice_below(dice, FAULT_COUNT);
+    fault->kind = (uint8_t)draw_kind(dice);
     fault->shape = (uint8_t)draw_shape(dice, (enum fault_kind)fault->kind, ends);
     fault->intensity = draw_intensity(dice, &fault_infos[fault->kind]);
     if (fault->shape == SHAPE_SPIKE || fault->shape == SHAPE_SAWTOOTH || fault->shape == SHAPE_FLAPPING)

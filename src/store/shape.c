@@ -133,6 +133,7 @@ static const struct column node_columns[] = {
     COLUMN(COLUMN_INSTANT, "seen_at", seen_at),
     COLUMN(COLUMN_BOOL, "gone", gone),
     COLUMN(COLUMN_BOOL, "synthetic", synthetic),
+    COLUMN(COLUMN_BOOL, "program", program),
 };
 SHAPE(node, "nodes", "name");
 #undef ROW
@@ -263,11 +264,13 @@ static const struct column fault_columns[] = {
     WORD("kind", kind, fault_kind_words),
     WORD("state", state, fault_state_words),
     WORD("effect", effect, fault_effect_words),
+    WORD("removal", removal, fault_effect_words),
     COLUMN(COLUMN_REAL, "intensity", intensity),
     WORD("shape", shape, shape_words),
     COLUMN(COLUMN_NS, "period_ns", period_ns),
     COLUMN(COLUMN_REAL, "before", before),
     COLUMN(COLUMN_REAL, "after", after),
+    COLUMN(COLUMN_REAL, "restored", restored),
     COLUMN(COLUMN_NS, "lease_ns", lease_ns),
     COLUMN(COLUMN_INSTANT, "asked_at", asked_at),
     COLUMN(COLUMN_INSTANT, "injected_at", injected_at),

@@ -35,6 +35,7 @@ struct node_row {
     instant seen_at; /* newest report */
     bool gone;       /* said goodbye */
     bool synthetic;  /* of the world model */
+    bool program;    /* of one's own, in place of the built-in service */
 };
 
 struct timeline_row {
@@ -80,13 +81,16 @@ int fault_effect_of(const char *word);
 
 struct fault_row {
     uint64_t id;
-    uint32_t node;
-    uint8_t kind;   /* enum fault_kind */
-    uint8_t state;  /* enum fault_state */
-    uint8_t effect; /* enum fault_effect */
-    uint8_t shape;  /* enum shape */
+    uint32_t node;   /* NO_INDEX: the control plane itself */
+    uint8_t kind;    /* enum fault_kind */
+    uint8_t state;   /* enum fault_state */
+    uint8_t effect;  /* enum fault_effect */
+    uint8_t shape;   /* enum shape */
+    uint8_t removal; /* enum fault_effect: after its end, was the metric seen to go back? */
+    uint8_t reserved[3];
     double intensity;
     double before, after; /* of the metric that must move; NaN if unknown */
+    double restored;      /* the same when its removal was seen */
     duration lease_ns;
     duration period_ns; /* of the shape; 0: it has none */
     instant asked_at;

@@ -170,7 +170,9 @@ static void carry_out(struct node *node, const struct order *order)
     uint32_t before = kinds_on(node);
     world_remedy(node->fleet->world, node->number, (enum remedy)order->remedy, fleet_now(node->fleet), &done);
     if (done.outcome == OUTCOME_UNSUPPORTED) {
-        record(node, order->id, OUTCOME_UNSUPPORTED, false, 0, "no node agent can do that");
+        bool back = order->remedy == REMEDY_ROLLBACK_RELEASE || order->remedy == REMEDY_ROLLBACK_CONFIG;
+        record(node, order->id, OUTCOME_UNSUPPORTED, false, 0,
+               back ? "there is nothing to go back to" : "no node agent can do that");
         return;
     }
     bool late = done.took_ns > WORK_LIMIT_NS;

@@ -142,12 +142,12 @@ void errands_cancel(
 
 struct strike {
     uint64_t id;
-    int64_t began_ns, until_ns; /* monotonic */
+    int64_t began_ns, until_ns, ended_ns; /* monotonic */
     double intensity, before, after;
     duration patience_ns; /* until an effect that nobody has seen counts as none */
     const char *reason;   /* of its end */
     int kind;
-    uint8_t state, effect;
+    uint8_t state, effect, removal;
     bool has_before, has_after, listed, told;
 };
 

@@ -17,12 +17,14 @@ static const char *const effect_words[] = {"waiting", "seen", "none"};
 
 #define PATIENCE_NS      (6 * SECOND)
 #define PATIENCE_SLOW_NS MINUTE /* for what comes slowly: a leak, a release that exits again and again */
+#define PATIENCE_END_NS  (12 * SECOND)        /* for the metric to go back */
 #define NEARLY_OVER_NS   (1500 * MILLISECOND) /* left of a lease when the control plane lets go of it */
 
 static void end(struct strike *strike, enum strike_state state, const char *reason)
 {
     strike->state = (uint8_t)state;
     strike->reason = reason;
+    strike->ended_ns = monotonic_ns();
 }
 
 /* --- beginnings ----------------------------------------------------------------------------------------- */
@@ -113,7 +115,7 @@ static void add(struct node *node, const struct fault_order *order)
 /* --- effects -------------------------------------------------------------------------------------------- */
 
 /* At least half of what the intensity promises, beyond what was there before. Of the kinds that fail a part
- * of the requests only a part of that reaches those whom the node serves: a quarter will do. */
+ * of something, which is counted, a quarter will do. */
 static bool has_moved(const struct strike *strike, double value)
 {
     double before = strike->has_before ? strike->before : 0, x = strike->intensity;
@@ -127,7 +129,7 @@ static bool has_moved(const struct strike *strike, double value)
     case FAULT_SERVICE_HANG:
         return value > 0.5;
     case FAULT_MEMORY_LEAK:
-        return value >= before * (1 + 0.5 * x * minutes) && value >= 1.02 * before;
+        return value >= before * (1 + 0.5 * x * WORLD_NODE_MEMORY * minutes) && value >= 1.02 * before;
     case FAULT_CRASH_LOOP:
         return value > before;
     case FAULT_BAD_CONFIG:
@@ -138,6 +140,8 @@ static bool has_moved(const struct strike *strike, double value)
         return value >= before + 0.5 * (x - before);
     case FAULT_OVERLOAD:
         return value >= before * (1 + 0.5 * (x - 1));
+    case FAULT_NETWORK_BANDWIDTH:
+        return value >= 2 * before;
     case FAULT_SENSOR_FAULT:
         return fabs(value - x) < 0.02;
     default:
@@ -151,6 +155,31 @@ static bool is_told_by_sample(const struct strike *strike, const struct world_sa
     if (strike->kind == FAULT_NODE_PARTITION || strike->kind == FAULT_ZONE_OUTAGE)
         return sample->silent;
     return strike->kind == FAULT_CLOCK_SKEW && sample->skew_ns != 0;
+}
+
+/* Most of the way back to where it was before. */
+static bool has_gone_back(const struct strike *strike, const struct world_sample *sample)
+{
+    enum metric metric = fault_infos[strike->kind].metric;
+    if (strike->effect != EFFECT_SEEN || metric == METRIC_NONE)
+        return true;                      /* nothing was moved that could go back */
+    if (strike->kind == FAULT_CRASH_LOOP) /* starts are never fewer again */
+        return sample->present & 1u << METRIC_SERVICE_UP && sample->value[METRIC_SERVICE_UP] > 0;
+    if (!(sample->present & 1u << metric))
+        return false;
+    double before = strike->has_before ? strike->before : 0, moved = strike->after - before;
+    double value = sample->value[metric];
+    return moved >= 0 ? value <= before + 0.4 * moved : value >= before + 0.4 * moved;
+}
+
+static void observe_end(struct strike *strike, const struct world_sample *sample)
+{
+    if (strike->removal != EFFECT_WAITING)
+        return;
+    if (has_gone_back(strike, sample))
+        strike->removal = EFFECT_SEEN;
+    else if (monotonic_ns() - strike->ended_ns > PATIENCE_END_NS)
+        strike->removal = EFFECT_NONE;
 }
 
 static void observe(struct strike *strike, const struct world_sample *sample)
@@ -176,9 +205,13 @@ static void observe(struct strike *strike, const struct world_sample *sample)
 
 void strikes_observe(struct node *node, const struct world_sample *sample)
 {
-    for (uint32_t i = 0; node->strikes && i < node->strikes->count; i++)
-        if (node->strikes->list[i].state == STRIKE_ACTIVE)
-            observe(&node->strikes->list[i], sample);
+    for (uint32_t i = 0; node->strikes && i < node->strikes->count; i++) {
+        struct strike *strike = &node->strikes->list[i];
+        if (strike->state == STRIKE_ACTIVE)
+            observe(strike, sample);
+        else if (strike->state == STRIKE_ENDED)
+            observe_end(strike, sample);
+    }
     for (int metric = 0; metric < METRIC_COUNT; metric++)
         if (sample->present & 1u << metric)
             node->last[metric] = sample->value[metric];
@@ -259,6 +292,8 @@ static void tell(struct text *text, const struct strike *strike)
     if (strike->state != STRIKE_FAILED) {
         text_addf(text, ",\"effect\":\"%s\",\"metric\":\"%s\"", effect_words[strike->effect],
                   metric_name(fault_infos[strike->kind].metric));
+        if (strike->state == STRIKE_ENDED)
+            text_addf(text, ",\"removal\":\"%s\"", effect_words[strike->removal]);
         if (strike->has_before)
             text_addf(text, ",\"before\":%.9g", strike->before);
         if (strike->has_after)
@@ -274,7 +309,8 @@ void strikes_json(struct node *node, struct text *text)
         struct strike *strike = &node->strikes->list[i];
         text_add(text, i == 0 ? ",\"faults\":[" : ",");
         tell(text, strike);
-        strike->told = strike->state != STRIKE_ACTIVE;
+        strike->told = strike->state == STRIKE_FAILED ||
+                       (strike->state == STRIKE_ENDED && strike->removal != EFFECT_WAITING);
     }
     if (count > 0)
         text_add(text, "]");

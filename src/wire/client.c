@@ -53,6 +53,7 @@ struct slot {
     struct call *call;                    /* under way, or NULL */
     struct http_connecting connecting;
     instant idle_since;
+    bool outdated; /* by client_renew() */
 };
 
 struct client {
@@ -62,7 +63,7 @@ struct client {
     int port;
     int queue_limit, queued, under_way;
     size_t answer_bytes_limit;
-    bool closing;
+    bool closing, cut;
     struct call *first, **last; /* the queue */
     int slots;
     struct slot slot[];
@@ -118,11 +119,28 @@ static void leave_queue(struct call *call)
     }
 }
 
+static int socket_of(const struct slot *slot)
+{
+    return slot->connection ? bufferevent_getfd(evhttp_connection_get_bufferevent(slot->connection)) : -1;
+}
+
 static void free_connection(struct slot *slot)
 {
     if (slot->connection)
         evhttp_connection_free(slot->connection);
     slot->connection = NULL;
+    slot->outdated = false;
+}
+
+/* Dissolving the association resets it at once; evhttp would end it with a shutdown, which may just as well
+ * mean that we still listen. */
+static void reset_connection(struct slot *slot)
+{
+    const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    int fd = socket_of(slot);
+    if (fd >= 0)
+        (void)connect(fd, &nobody, sizeof nobody);
+    free_connection(slot);
 }
 
 /* The request may be repeated only if that cannot do it twice: its method says so (RFC 9110, section 9.2.2),
@@ -211,7 +229,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
     snprintf(call->error, sizeof call->error, "no answer within %s", time);
     call->failure = EVREQ_HTTP_TIMEOUT;
     if (call->slot)
-        free_connection(call->slot); /* and with it the request; its callback is not called */
+        reset_connection(call->slot); /* and with it the request; its callback is not called */
     else
         leave_queue(call);
     fail(call);
@@ -223,11 +241,11 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
  * necessary or wanted. */
 static int usable_socket(struct slot *slot, bool fresh)
 {
-    int fd = slot->connection ? bufferevent_getfd(evhttp_connection_get_bufferevent(slot->connection)) : -1;
+    int fd = socket_of(slot);
     char byte;
     bool silent =
         fd >= 0 && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
-    if (!fresh && silent && monotonic_ns() - slot->idle_since <= REUSE_NS)
+    if (!fresh && !slot->outdated && silent && monotonic_ns() - slot->idle_since <= REUSE_NS)
         return fd;
     if (fd >= 0)
         free_connection(slot); /* closed by the server, or old, or not wanted */
@@ -297,7 +315,7 @@ static void dispatch(struct slot *slot, struct call *call)
 static struct slot *free_slot(struct client *client)
 {
     struct slot *found = NULL;
-    for (int i = 0; i < client->slots && client->under_way < client->slots; i++) {
+    for (int i = 0; i < client->slots && client->under_way < client->slots && !client->cut; i++) {
         struct slot *slot = &client->slot[i];
         if (slot->call)
             continue;
@@ -415,7 +433,7 @@ int client_send(struct client *client, const char *method, const char *path, con
 
 struct client *client_new(struct event_base *base, const struct client_options *options)
 {
-    CHECK(options->connections >= 1 && options->connections <= 64);
+    CHECK(options->connections >= 1 && options->connections <= 256);
     CHECK(options->queue >= 0 && options->queue <= 4096);
     CHECK(!options->token || strlen(options->token) <= 128);
     size_t slots = (size_t)options->connections;
@@ -470,6 +488,27 @@ void client_free(struct client **owner)
     }
     event_free(client->pump);
     free(client);
+}
+
+void client_cut(struct client *client, bool cut)
+{
+    client->cut = cut;
+    /* What is under way gets no answer any more, and ends at its deadline. */
+    for (int i = 0; i < client->slots && cut; i++)
+        free_connection(&client->slot[i]);
+    if (!cut)
+        event_active(client->pump, EV_TIMEOUT, 0);
+}
+
+void client_renew(struct client *client)
+{
+    for (int i = 0; i < client->slots; i++) {
+        struct slot *slot = &client->slot[i];
+        if (slot->call)
+            slot->outdated = slot->connection != NULL;
+        else
+            free_connection(slot);
+    }
 }
 
 int client_waiting(const struct client *client)

@@ -1,8 +1,9 @@
 /* An HTTP client on an event loop: bounded, with an absolute deadline per request.
  *
  * A wrapper of libevent's evhttp client. Keeps a few connections to one server open and reuses them; a
- * request that finds them all busy waits in a bounded queue. Used by node agents, by their load and by the
- * command line. */
+ * request that finds them all busy waits in a bounded queue. One that is not answered in time has its
+ * connection reset, so that nobody between here and the server keeps it half open for an answer. Used by node
+ * agents, by their load and by the command line. */
 #ifndef WIRE_CLIENT_H
 #define WIRE_CLIENT_H
 
@@ -17,7 +18,7 @@ struct client;
 struct client_options {
     const char *host; /* a numeric address or localhost; copied */
     int port;
-    int connections;           /* kept open at most, 1..64 */
+    int connections;           /* kept open at most, 1..256 */
     int queue;                 /* requests waiting beyond that, 0..4096; more are refused */
     size_t answer_bytes_limit; /* a larger answer is an error; 0: 8 MiB */
     const char *token;         /* sent as `Authorization: Bearer TOKEN`, NULL: none; copied */
@@ -44,6 +45,15 @@ void client_free(struct client **client);
  * queue is full, -EINVAL for an unusable method or path. `method` is GET, POST, PUT or DELETE. */
 int client_send(struct client *client, const char *method, const char *path, const char *content_type,
                 const char *body, size_t body_bytes, duration timeout_ns, client_done *done, void *context);
+
+/* Cuts the way to the server, as a network does that loses everything: what is under way and what is sent
+ * meanwhile waits, and fails at its deadline unless the way is open again before. Not to be called from
+ * within a client_done of the same client. */
+void client_cut(struct client *client, bool cut);
+
+/* No later request goes over a connection that is open now: each is closed instead of being used again. Not
+ * to be called from within a client_done of the same client. */
+void client_renew(struct client *client);
 
 int client_waiting(const struct client *client); /* under way and queued */
 

@@ -1,15 +1,8 @@
 /* Faults: their shapes over time, and the forces that they are. */
+#include "core/fault.h"
 #include "state.h"
 
 #include <string.h>
-
-/* Intensities just under what policies/default.yaml calls ill; 0: this kind is there or it is not. */
-static const double gray[FAULT_COUNT] = {
-    [FAULT_CPU_SPIKE] = 0.38,      [FAULT_NETWORK_DELAY] = 0.030, [FAULT_STORAGE_LATENCY] = 0.080,
-    [FAULT_NOISY_NEIGHBOUR] = 0.5, [FAULT_MEMORY_LEAK] = 0.02,    [FAULT_BAD_CONFIG] = 0.12,
-    [FAULT_NETWORK_LOSS] = 0.009,  [FAULT_IO_ERROR] = 0.6,        [FAULT_DISK_FULL] = 0.95,
-    [FAULT_OVERLOAD] = 1.6,        [FAULT_SENSOR_FAULT] = 0.88,   [FAULT_CLOCK_SKEW] = 1.0,
-};
 
 bool fault_active(const struct world_fault *fault, instant now)
 {
@@ -19,26 +12,8 @@ bool fault_active(const struct world_fault *fault, instant now)
 /* 0..1 of the intensity at `now`, while the fault is active. */
 static double level(const struct world_fault *fault, instant now)
 {
-    duration since = now - fault->from_at;
-    double phase = fault->period_ns > 0 ? (double)(since % fault->period_ns) / (double)fault->period_ns : 0;
-    switch ((enum shape)fault->shape) {
-    case SHAPE_RAMP: {
-        duration rise =
-            fault->until_at == INSTANT_NEVER ? fault->period_ns : (fault->until_at - fault->from_at) / 2;
-        return since >= rise ? 1 : (double)since / (double)rise;
-    }
-    case SHAPE_SPIKE:
-        return phase < 0.1 ? 1 : 0;
-    case SHAPE_SAWTOOTH:
-        return phase;
-    case SHAPE_FLAPPING:
-        return phase < 0.5 ? 1 : 0;
-    case SHAPE_STEP:
-    case SHAPE_GRAY:
-    case SHAPE_COUNT:
-        break;
-    }
-    return 1;
+    duration lasts = fault->until_at == INSTANT_NEVER ? INSTANT_NEVER : fault->until_at - fault->from_at;
+    return fault_level((enum shape)fault->shape, now - fault->from_at, lasts, fault->period_ns);
 }
 
 static void add_on_off(const struct world_fault *fault, struct forces *f)
@@ -60,6 +35,12 @@ static void add_on_off(const struct world_fault *fault, struct forces *f)
     case FAULT_CRASH_LOOP:
         f->exit_ns = duration_from_seconds(fault->intensity);
         f->released_at = fault->from_at;
+        break;
+    case FAULT_NETWORK_BANDWIDTH:
+        f->network_s += REPLY_BYTES / fault->intensity;
+        break;
+    case FAULT_NETWORK_CUT:
+        f->loss = 1;
         break;
     case FAULT_SENSOR_FAULT:
         f->lies = true;
@@ -157,21 +138,8 @@ uint32_t fault_mask(const struct node *node, instant now)
 /* True if the shape can be had with this kind and these times. */
 static bool shape_fits(const struct world_fault *fault)
 {
-    switch ((enum shape)fault->shape) {
-    case SHAPE_STEP:
-        return true;
-    case SHAPE_GRAY:
-        return gray[fault->kind] > 0;
-    case SHAPE_RAMP:
-        return fault->until_at != INSTANT_NEVER || fault->period_ns > 0;
-    case SHAPE_SPIKE:
-    case SHAPE_SAWTOOTH:
-    case SHAPE_FLAPPING:
-        return fault->period_ns > 0;
-    case SHAPE_COUNT:
-        break;
-    }
-    return false;
+    duration lasts = fault->until_at == INSTANT_NEVER ? INSTANT_NEVER : fault->until_at - fault->from_at;
+    return fault_shape_fits((enum fault_kind)fault->kind, (enum shape)fault->shape, lasts, fault->period_ns);
 }
 
 /* What is over by then, and not forgotten yet since no sample was taken, is no fault at once with it. */
@@ -189,7 +157,7 @@ static void make_room(struct node *node, instant from_at)
 bool world_strike(struct world *world, const struct world_fault *fault)
 {
     if (fault->node >= world->config.node_capacity || fault->kind >= FAULT_COUNT ||
-        fault->shape >= SHAPE_COUNT) {
+        fault->shape >= SHAPE_COUNT || !fault_is_synthetic((enum fault_kind)fault->kind)) {
         return false;
     }
     const struct fault_info *info = &fault_infos[fault->kind];
@@ -204,7 +172,7 @@ bool world_strike(struct world *world, const struct world_fault *fault)
     *mine = *fault;
     memset(mine->reserved, 0, sizeof mine->reserved);
     if (fault->shape == SHAPE_GRAY) {
-        mine->intensity = smaller(fault->intensity, gray[fault->kind]);
+        mine->intensity = fault_gray((enum fault_kind)fault->kind, fault->intensity);
     }
     return true;
 }

@@ -78,8 +78,8 @@ static void restart(struct node *node, enum remedy remedy, const struct forces *
     if (remedy == REMEDY_REBOOT_NODE) {
         node->off_until = node->down_until;
     }
-    if (forces->files >= 0.999) {
-        node->dead = 1;
+    if (forces->files >= FULL_RATIO) {
+        node->dead = DEATH_AT_START;
         done->outcome = OUTCOME_FAILED;
     }
 }
@@ -96,7 +96,24 @@ static void change(struct node *node, enum remedy remedy, const struct forces *f
     } else if (remedy == REMEDY_SHED_LOAD) {
         node->shedding = 1;
         node->backlog = 0;
+    } else if (remedy == REMEDY_RESET_NETWORK) {
+        node->lost = 0; /* what the old link lost says nothing of the new one */
     }
+}
+
+/* A roll-back needs something to go back from: what one of the faults that it cures has rolled out. */
+static bool has_a_way_back(const struct node *node, enum remedy remedy, instant now)
+{
+    if (remedy != REMEDY_ROLLBACK_RELEASE && remedy != REMEDY_ROLLBACK_CONFIG) {
+        return true;
+    }
+    for (uint32_t i = 0; i < node->fault_count; i++) {
+        const struct world_fault *fault = &node->faults[i];
+        if (fault_active(fault, now) && (fault_infos[fault->kind].cures >> remedy & 1) != 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void world_remedy(struct world *world, uint32_t node, enum remedy remedy, instant now,
@@ -104,7 +121,7 @@ void world_remedy(struct world *world, uint32_t node, enum remedy remedy, instan
 {
     struct node *n = node_of(world, node);
     *done = (struct world_done){.outcome = OUTCOME_UNSUPPORTED};
-    if ((unsigned)remedy >= REMEDY_COUNT || took_s[remedy][1] <= 0) {
+    if ((unsigned)remedy >= REMEDY_COUNT || took_s[remedy][1] <= 0 || !has_a_way_back(n, remedy, now)) {
         return;
     }
     struct forces forces;
@@ -116,7 +133,7 @@ void world_remedy(struct world *world, uint32_t node, enum remedy remedy, instan
     }
     bool crowded = n->saturated && fault_mask(n, now) == 0; /* a storm that has outlived its cause */
     bool served = n->was_up && n->arrivals_per_s > 0 && !forces.hung;
-    bool dead = n->dead == 1; /* ended by what is over by now */
+    bool dead = n->dead == DEATH_OF_MEMORY || n->dead == DEATH_AT_START; /* by what is over by now */
     done->outcome = OUTCOME_DONE;
     done->needed = crowded || dead;
     change(n, remedy, &forces, now, done);

@@ -113,7 +113,7 @@ void service_run(const struct world_config *config, struct node *node, const str
 
     double late = timed_out(fixed, wait, timeout);
     double late_write = write >= timeout ? WRITE_RATIO : 0;
-    double full = forces->files >= 0.999 ? 1 : 0;
+    double full = forces->files >= FULL_RATIO ? 1 : 0;
     double writes = WRITE_RATIO * larger(forces->io_errors, full);
     double own_well = (1 - late) * (1 - late_write) * (1 - dropped) * (1 - forces->loss) *
                       (1 - forces->refuse) * (1 - writes);
@@ -137,7 +137,7 @@ void service_start(struct node *node, instant at)
     node->started_at = at;
     node->backlog = 0;
     node->leaked = 0;
-    node->dead = 0;
+    node->dead = DEATH_NONE;
     node->shedding = 0;
     node->face.drained = 0;
     node->starts++;

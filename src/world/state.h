@@ -56,12 +56,12 @@ struct forces {
     double neighbour;    /* share of the node's processor */
     double network_s;    /* added to every reply */
     double storage_s;    /* added to every write */
-    double loss;         /* share of replies */
+    double loss;         /* share of replies; 1: the link is cut */
     double refuse;       /* share of requests */
     double io_errors;    /* share of writes */
     double files;        /* filesystem filled up to this share */
     double surge;        /* factor on the users' requests */
-    double leak_per_min; /* of the service's memory */
+    double leak_per_min; /* of the node's memory */
     double sensor;       /* cpu_utilization as reported, if `lies` */
     duration exit_ns;    /* a bad release exits so long after its start; 0: no */
     instant released_at; /* ... and was started then, when it was rolled out */
@@ -84,6 +84,9 @@ struct face {
     uint8_t reserved[20];
 };
 
+/* Why the service is gone. */
+enum death { DEATH_NONE, DEATH_OF_MEMORY, DEATH_BY_RELEASE, DEATH_AT_START };
+
 struct node {
     struct face face;
     uint64_t key;   /* of its randomness */
@@ -102,9 +105,10 @@ struct node {
     uint32_t calls[CALLS_MAX];
     uint32_t sent_milli[CALLS_MAX + 1]; /* what it sends them now; the last: its users to a sibling */
     uint32_t sibling;                   /* who gets its users while it is drained; NO_INDEX: nobody */
-    uint32_t starts, samples, draws, more_reserved;
+    uint32_t starts, samples, draws;
+    float lost; /* share of the node agent's last pings */
     uint8_t calls_count, fault_count;
-    uint8_t dead;      /* its process is gone and stays so until a start */
+    uint8_t dead;      /* enum death: its process is gone and stays so until a start */
     uint8_t shedding;  /* turns requests away */
     uint8_t was_up;    /* at the last sample */
     uint8_t saturated; /* its own queue does not fit its capacity */
@@ -133,8 +137,12 @@ struct world {
 #define SHED_TARGET      0.75  /* of capacity that shedding lets in */
 #define QUEUE_TIMEOUTS   2.0   /* the queue holds what is served in so many time-outs */
 #define BURN_SLICE_S     0.06  /* the built-in service burns in slices of that period */
-#define MEMORY_LIMIT     4.0   /* times its size, then the kernel ends the service */
+#define MEMORY_LIMIT     ((double)WORLD_NODE_MEMORY) /* then the kernel ends the service */
+#define REPLY_BYTES      600.0                       /* of one reply on the wire, head and body */
+#define PINGS_S          1.5  /* the mean age of the pings of which the losses are counted ... */
+#define PINGS            60.0 /* ... and their number, twenty a second */
 #define CROSS_ZONE_S     0.0005
+#define FULL_RATIO       0.999 /* so full that nothing can be written any more */
 
 static inline double clamp(double x, double low, double high)
 {

@@ -111,13 +111,13 @@ static bool live(struct node *node, const struct forces *forces, instant now)
             service_start(node, forces->released_at); /* the bad release is rolled out */
         }
         if (now >= node->started_at + forces->exit_ns) {
-            node->dead = 2; /* until the next start, or a better release */
+            node->dead = DEATH_BY_RELEASE; /* until the next start, or a better release */
         }
-    } else if (node->dead == 2) {
-        node->dead = 0;
+    } else if (node->dead == DEATH_BY_RELEASE) {
+        node->dead = DEATH_NONE;
     }
     if (1 + node->leaked >= MEMORY_LIMIT) {
-        node->dead = 1;
+        node->dead = DEATH_OF_MEMORY;
     }
     bool up = !node->dead && !forces->crashed && !forces->off && now >= node->down_until;
     if (up && !node->was_up && node->down_until <= node->at && node->started_at <= node->at) {
@@ -183,7 +183,7 @@ void world_sample(struct world *world, uint32_t node, instant now, struct world_
     memset(sample, 0, sizeof *sample);
     fault_forces(n, now, &forces);
     noise_look(&world->config, n, now, &sky);
-    n->leaked += forces.leak_per_min * dt / 60;
+    n->leaked += MEMORY_LIMIT * forces.leak_per_min * dt / 60;
     bool up = live(n, &forces, now);
     double users = n->users_per_s * sky.load * forces.surge;
     double calls = (double)n->face.calls_milli / 1000;

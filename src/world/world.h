@@ -20,7 +20,8 @@
 
 enum {
     WORLD_FAULTS_PER_NODE = 4, /* at once on one node, those to come in it; more are refused */
-    WORLD_ROLES_MAX = 256
+    WORLD_ROLES_MAX = 256,
+    WORLD_NODE_MEMORY = 4 /* times the size of its service */
 };
 
 /* One service on one node. */

@@ -212,7 +212,8 @@ static void ask_fault(struct person *person)
     const char *node = lab->nodes[dice_below(person->options.dice, (uint32_t)lab->node_count)].name;
     const char *kind = dice_below(person->options.dice, 3) == 0 ? "service_hang" : "service_crash";
     snprintf(person->said, sizeof person->said, "%s %s", node, kind);
-    snprintf(body, sizeof body, "{\"kind\":\"%s\",\"node\":\"%s\",\"lease_s\":3}", kind, node);
+    snprintf(body, sizeof body, "{\"kind\":\"%s\",\"node\":\"%s\",\"lease_s\":3,\"alongside\":true}", kind,
+             node);
     say(person, "POST", "/v1/faults", NULL, body, on_fault);
 }
 

@@ -43,6 +43,9 @@ def judge(value, schema, where):
     if "$ref" in schema:
         where = schema["$ref"].rsplit("/", 1)[1]
     schema = resolved(schema)
+    if "anyOf" in schema:
+        fitting = [each for each in schema["anyOf"] if set(value) <= set(resolved(each)["properties"])]
+        return judge(value, fitting[0], where) if fitting else fail(f"{where}: {value!r} is nothing that is documented")
     kinds = schema.get("type", [])
     kinds = [kinds] if isinstance(kinds, str) else kinds
     if kinds and not any(is_of(value, kind) for kind in kinds):
@@ -129,6 +132,8 @@ def members_of(schema, where, out):
             members_of(member, f"{where}.{name}", out)
     if "items" in schema:
         members_of(schema["items"], f"{where}[]", out)
+    for each in schema.get("anyOf", []):
+        members_of(each, where, out)
 
 
 def check_document():
@@ -178,7 +183,7 @@ def check_answers():
     outcome = {"node": "web-1", "outcome": "done", "began": True, "took_s": 0.05, "detail": "process 1 -> 2"}
     ask("POST", f"/v1/commands/{commands[0]['id']}/outcome", outcome)
     while ask("GET", f"/v1/incidents/{incident}")["state"] != "resolved" and sequence < 200:
-        report(sequence, {"service_up": 1, "cpu_utilization": 0.05}, faults=[{"id": fault["id"], "state": "ended", "reason": "cured"}])
+        report(sequence, {"service_up": 1, "cpu_utilization": 0.05}, faults=[{"id": fault["id"], "state": "ended", "reason": "cured", "removal": "seen"}])
         sequence += 1
         time.sleep(0.1)
     healed = ask("GET", f"/v1/incidents/{incident}")
@@ -194,8 +199,14 @@ def check_answers():
     for path in ("/v1/nodes", "/v1/incidents?limit=5&node=web-1&state=resolved", "/v1/faults", "/v1/policy", "/v1/events", "/metrics", "/healthz", "/readyz"):
         ask("GET", path)
     ask("PUT", "/v1/policy", ask("GET", "/v1/policy")["text"], kind="application/yaml")
-    again = ask("POST", "/v1/faults", {"kind": "cpu_spike", "node": "web-1"})
+    again = ask("POST", "/v1/faults", {"kind": "cpu_spike", "node": "web-1", "alongside": True})
     report(sequence, {"service_up": 1})  # its answer names the fault that is wanted
+    ask("POST", "/v1/faults", {"kind": "dependency_sick", "of": "network_delay", "on": "web-1"})
+    report(sequence + 1, {"service_up": 1}, standing=["shed_load"])
+    if ask("POST", "/v1/nodes/web-1/undo", {})["standing"] != ["shed_load"] or ask("GET", "/v1/nodes/web-1")["standing"] != ["shed_load"]:
+        fail("web-1 does not say what is in force")
+    if not report(sequence + 2, {"service_up": 1}, standing=["shed_load"]).get("undo") or report(sequence + 3, {"service_up": 1}).get("undo"):
+        fail("an undo is told until nothing is in force any more")
     ask("PUT", "/v1/nodes/db-9", {"boot": "00000000000000bb", "synthetic": True})
     ask("POST", "/v1/faults", {"kind": "overload", "node": "db-9", "shape": "flapping", "period_s": 2})
     ask("POST", "/v1/nodes/db-9/reports", {"samples": {"cpu_utilization": 0.1}})  # its answer names the shape
@@ -249,7 +260,16 @@ def check_refusals():
     ask("GET", "/v1/faults?active=perhaps", wanted=400)
     ask("POST", "/v1/faults", {"kind": "cpu_spik", "node": "web-2"}, wanted=400)
     ask("POST", "/v1/faults", {"kind": "cpu_spike", "node": "web-7"}, wanted=404)
-    ask("POST", "/v1/faults", {"kind": "memory_leak", "node": "web-2"}, wanted=422)
+    ask("POST", "/v1/faults", {"kind": "service_crash", "node": "web-2", "shape": "gray"}, wanted=422)
+    ask("POST", "/v1/faults", {"kind": "cpu_spike", "on": "below web-2"}, wanted=422)
+    ask("POST", "/v1/faults", {"kind": "cpu_spike", "on": "role:wbe"}, wanted=404)
+    ask("POST", "/v1/faults", {"kind": "cpu_spike", "node": "web-2"})
+    ask("POST", "/v1/faults", {"kind": "network_delay", "node": "web-2"}, wanted=409)
+    ask("DELETE", "/v1/faults")
+    ask("POST", "/v1/faults", {"kind": "network_delay", "node": "web-2"}, wanted=429)
+    ask("POST", "/v1/nodes/web-7/undo", {}, wanted=404)
+    ask("POST", "/v1/nodes/web-2/undo", {"all": True}, wanted=400)
+    ask("POST", "/v1/nodes/web-2/undo", {}, kind="text/plain", wanted=415)
     ask("POST", "/v1/faults", {}, kind="text/plain", wanted=415)
     ask("DELETE", "/v1/faults/99", wanted=404)
     ask("PUT", "/v1/policy", "version: 1\nrules: 7\n", kind="application/yaml", wanted=422)

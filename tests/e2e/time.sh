@@ -239,14 +239,14 @@ first_is_healed() {
 
 # The clock starts at what is stored: nothing is forgotten, and the cooldown still counts.
 it_starts_again_a_day_back() {
-    first_is_healed && set_clock serve -86400 && start_lab && homeostat inject cpu_spike web-1 --lease 100s || return
+    first_is_healed && set_clock serve -86400 && start_lab && within 5 homeostat inject cpu_spike web-1 --lease 100s || return
     within 12 says 0 'cpu-high .*cooldown' homeostat blocked && within 30 incident_is 2 resolved effective || return
     instants_rise 2 && same "$(counted commands_ordered_total)" 1 'commands ordered' && end_lab
 }
 
 # For the control plane a day has passed: no cooldown. With the true clock again it stays a day ahead: never back.
 it_starts_again_a_day_ahead() {
-    first_is_healed && set_clock serve 86400 && start_lab && homeostat inject cpu_spike web-1 --lease 100s || return
+    first_is_healed && set_clock serve 86400 && start_lab && within 5 homeostat inject cpu_spike web-1 --lease 100s || return
     within 30 incident_is 2 resolved effective && says 0 'nothing|no ' homeostat blocked && end_lab || return
     set_clock serve 0 && start_lab && homeostat inject service_crash db-1 && within 30 incident_is 3 resolved effective || return
     local second third

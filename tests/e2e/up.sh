@@ -53,7 +53,7 @@ standing_is_told() {
 
 # Back too soon: what people are shown of it, and what they can say.
 is_escalated_and_approved() {
-    homeostat inject service_crash api-1 || return
+    within 10 homeostat inject service_crash api-1 || return # the one before is not long ago
     within 15 says 0 'came back once' homeostat incident 2 && within 15 says 0 'escalated' homeostat incident 2 || return
     ! homeostat incident 2 | grep 'page_human was' || return
     says 0 'restart_service can be tried once more: .* approve 2' homeostat incident 2 || return

@@ -24,6 +24,10 @@ helps_fit() {
     ! homeostat help all | grep -E '^.{101}' && ! "$root/run" test --help | grep -E '^.{101}'
 }
 
+list_fits() {
+    ! homeostat inject --list | grep -E '^.{101}'
+}
+
 one_json_object() {
     [[ $("$@" | head -c 1) == '{' ]]
 }
@@ -52,6 +56,17 @@ check 'an intensity out of range' says 2 'between' homeostat inject cpu_spike we
 check 'an incident that is no number' says 2 'not the number' homeostat incident seven
 check 'the kinds of faults, without a control plane' says 0 'failover_storage' homeostat inject --list
 check 'the same as JSON' one_json_object homeostat inject --list --json
+check 'one kind in detail' says 0 'shapes: step, ramp' homeostat inject --list cpu_spike
+check 'one kind that is none' says 2 "did you mean 'cpu_spike'" homeostat inject --list cpu_spik
+check 'the list is no wider than a page' list_fits
+check 'an intensity of what is there or not' says 2 'leave --intensity out' homeostat inject service_crash web-1 --intensity 1
+check 'a misspelt shape: did you mean' says 2 "did you mean 'sawtooth'" homeostat inject cpu_spike web-1 --shape sawtoth
+check 'a fault without a node' says 2 'on which node' homeostat inject cpu_spike
+check 'a fault of the control plane with one' says 2 'strikes the control plane itself' homeostat inject control_plane_stall web-1
+check 'words that mean no nodes' says 2 "role:web, zone:a, 2 of role:web or below web-1" homeostat inject cpu_spike web 1
+check 'what is made of others: of what' says 2 "did you mean 'io_error'" homeostat inject dependency_sick web-1 --of io_eror
+check 'what is not made of others' says 2 'belongs to dependency_sick and flapping' homeostat inject cpu_spike web-1 --of io_error
+check 'a demo of what nothing cures' says 2 'no story of it ends' homeostat demo --fault clock_skew
 check 'the version' says 0 '^homeostat +[0-9]' homeostat version
 check 'the version as JSON' one_json_object homeostat version --json
 
@@ -64,5 +79,8 @@ check 'a misspelt word of policy: did you mean' says 2 "did you mean 'check'" ho
 
 url=http://127.0.0.1:1
 check 'no control plane and no database' says 3 'there is no database' homeostat incidents
+check 'a link speed as people write it' says 3 'no control plane' homeostat inject network_bandwidth web-1 --intensity 2kB/s
+check 'a negative intensity where it means something' says 3 'no control plane' homeostat inject clock_skew web-1 --intensity -2h
+check 'some nodes, without quotes' says 3 'no control plane' homeostat inject cpu_spike 2 of role:web
 check 'no control plane to order from' says 3 'no control plane answers' homeostat pause
 finish

@@ -98,7 +98,7 @@ static void report(struct fleet *fleet, struct node_agent *agent)
         snprintf(body, sizeof body,
                  "{\"boot\":\"%016x\",\"sequence\":%d,\"age_s\":%.6f,\"samples\":{\"cpu_utilization\":0.0%d,"
                  "\"request_latency\":0.00231,\"error_ratio\":0,\"storage_latency\":0.00087,"
-                 "\"network_latency\":0.00012,\"filesystem_utilization\":0.41,\"node_cpu_utilization\":0.22,"
+                 "\"network_latency\":0.00012,\"filesystem_utilization\":0.41,\"neighbour_cpu_utilization\":0.22,"
                  "\"node_memory_utilization\":0.37}}",
                  agent->number + 1, ++agent->sequence, duration_seconds(agent->sent_at - agent->due_at),
                  agent->number % 9 + 1);

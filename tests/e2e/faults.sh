@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# Each kind of fault on real processes once: it is seen, it is healed by what cures it (or rightly left alone), nobody else
+# is touched, its end is seen, and nothing of it is left.
+#
+#     faults.sh BINARY [--full]      --full: three rounds, one lab at a time
+# shellcheck source=tests/e2e/lib.sh
+source "$(dirname "$0")/lib.sh"
+
+# Two labs at once, the longest first; those that need both processors alone.
+light=(bad-config memory-leak network-loss hang flapping io-error network-bandwidth network-delay sick-database slow-storage cpu-spike
+    disk-full network-cut zone-outage crash-loop partition sensor-fault clock-skew crash)
+heavy=(noisy-neighbour overload retry-storm)
+rounds=1 at_once=2
+if [[ ${2-} == --full ]]; then
+    rounds=3 at_once=1
+fi
+
+# Each lab has a folder of its own below the common one.
+processes() {
+    local file
+    for file in /proc/[0-9]*/environ; do
+        ! grep -qsz "^HOMEOSTAT_HOME=$folder/${1-}" "$file" || basename "$(dirname "$file")"
+    done
+}
+
+no_processes() {
+    [[ -z $(processes "$1/") ]]
+}
+
+# NAME: the run, and what it said.
+run_lab() {
+    local status=0
+    mkdir -p "$folder/$1"
+    HOMEOSTAT_HOME=$folder/$1/ "$binary" up --scenario "$root/scenarios/live/$1.yaml" --port 0 --db "$folder/$1/lab.db" --json \
+        >"$folder/$1/run.json" 2>"$folder/$1/run.err" || status=$?
+    echo "$status" >"$folder/$1/status"
+}
+
+# COUNT NAME...: so many at a time.
+run_labs() {
+    local most=$1 name running=0
+    shift
+    for name; do
+        if ((running >= most)); then
+            wait -n
+            running=$((running - 1))
+        fi
+        run_lab "$name" &
+        running=$((running + 1))
+    done
+    wait
+}
+
+# NAME: what the lab knows about the fault and about the incidents.
+judged() {
+    [[ $(cat "$folder/$1/status" "$folder/$1/run.err") == 0 ]] || { cat "$folder/$1/run.err" "$folder/$1/run.json"; return 1; }
+    homeostat faults --all --json --db "$folder/$1/lab.db" >"$folder/$1/faults.json" || return
+    homeostat incidents --json --db "$folder/$1/lab.db" >"$folder/$1/incidents.json" || return
+    python3 - "$folder/$1" <<'PYTHON'
+import json, sys
+
+def read(name):
+    return json.load(open(f"{sys.argv[1]}/{name}.json"))
+
+run, told, incidents = read("run"), read("faults"), read("incidents")["incidents"]
+cures = {kind["kind"]: kind["cures"] for kind in told["kinds"]}
+struck = {fault["node"] for fault in told["faults"]}
+wrong = []
+for fault in told["faults"]:
+    if fault["effect"] != "seen":
+        wrong.append(f"{fault['kind']}: its effect was not seen")
+    if fault["state"] != "ended" or fault["removal"] != "seen":
+        wrong.append(f"{fault['kind']}: its end was not seen")
+    if not cures[fault["kind"]]:
+        continue
+    healing = [incident["remedy"] for incident in incidents if incident["node"] == fault["node"] and incident["verdict"] == "effective"]
+    if not healing or healing[0] not in cures[fault["kind"]]:
+        wrong.append(f"{fault['kind']}: healed by {healing}, cured by {cures[fault['kind']]}")
+    # Too many users stay when there is room for them.
+    if fault["reason"] != "cured" and fault["metric"] != "offered_load":
+        wrong.append(f"{fault['kind']}: ended as {fault['reason']}")
+if not struck or run["wrong"] or (run["commands"] and not any(cures[fault["kind"]] for fault in told["faults"])):
+    wrong.append(f"{run['commands']} commands, {run['wrong']} of them wrong")
+if wrong:
+    sys.exit("\n".join(wrong + [json.dumps(told["faults"], indent=2), json.dumps(incidents, indent=2)]))
+PYTHON
+}
+
+# NAME: neither processes, nor what filled the disk, nor a release or configuration that a fault has made.
+nothing_left() {
+    local files
+    within 5 no_processes "$1" || { processes "$1/" | xargs -I{} sh -c "tr '\0' ' ' </proc/{}/cmdline"; return 1; }
+    [[ -d $folder/$1/lab-nodes ]] || { ls "$folder/$1"; return 1; }
+    files=$(find "$folder/$1/lab-nodes" -path '*/scratch/*' -type f
+        grep -rlsE 'rolled out by fault|"broken": *true' "$folder/$1"/lab-nodes/*/{releases,configs})
+    [[ -z $files ]] || { echo "left: $files"; return 1; }
+}
+
+for ((round = 1; round <= rounds; round++)); do
+    run_labs "$at_once" "${light[@]}"
+    run_labs 1 "${heavy[@]}"
+    for name in "${light[@]}" "${heavy[@]}"; do
+        check "$name is seen, healed by its cure or left alone, and over" judged "$name"
+        check "$name leaves nothing behind" nothing_left "$name"
+    done
+done
+finish
