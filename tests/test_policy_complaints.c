@@ -290,7 +290,8 @@ static const struct bad_policy doubtful[] = {
      "one witness alone: people will be told instead of restart_service; join a metric of another kind by "
      "\"and\", or say "
      "confirm: no"},
-    {DET "  - {name: a, when: cpu_utilization > 0.9 and neighbour_cpu_utilization > 0.9, do: drain_node}\n", 3, 21,
+    {DET "  - {name: a, when: cpu_utilization > 0.9 and neighbour_cpu_utilization > 0.9, do: drain_node}\n",
+     3, 21,
      "one witness alone: people will be told instead of drain_node; join a metric of another kind by "
      "\"and\", or say "
      "confirm: no"},

@@ -23,8 +23,7 @@ static const char *const usual[] = {
     "{\"reports\":[{\"samples\":{\"cpu_utilization\":1e-3}},{" BOOT ",\"samples\":{\"error_ratio\":0.25}}]}",
     "{\"reports\":[]}",
     "{\"samples\":{\"neighbour_cpu_utilization\":0.12345678901234567,\"storage_latency\":2.5E2}}",
-    "{\"samples\":{\"service_exit\":139,\"offered_load\":9.25,\"storage_error_ratio\":0.5,\"network_loss\":1}"
-    "}",
+    "{\"samples\":{\"service_exit\":139,\"offered_load\":9.25,\"storage_error_ratio\":0.5}}",
 };
 
 static const char *const usual_of_many[] = {

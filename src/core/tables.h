@@ -10,11 +10,11 @@
  * witness: who sees it. Two metrics corroborate each other only if their witnesses differ.
  * reach:   LOCAL, a property of this node alone; SHARED, a sick callee shows in it as well.
  *
- * Those that need a word: neighbour_cpu_utilization is what other processes on the node take of its processor.
- * service_exit is told while the service is dead, as a shell tells it: the exit code, or 128 and the signal
- * that killed it. offered_load is what users and callers ask for, as a multiple of what the node is
- * provisioned for. storage_error_ratio is of the service's writes, network_loss of the node agent's own pings
- * through the node's link. */
+ * Those that need a word: neighbour_cpu_utilization is what other processes on the node take of its
+ * processor. service_exit is told while the service is dead, as a shell tells it: the exit code, or 128 and
+ * the signal that killed it. offered_load is what users and callers ask for, as a multiple of what the node
+ * is provisioned for. storage_error_ratio is of the service's writes, network_loss of the node agent's own
+ * pings through the node's link. */
 #define METRIC_TABLE(X)                                                                                      \
     X(CPU_UTILIZATION, "cpu_utilization", "cpu", RATIO, UP, SCHEDULER, LOCAL)                                \
     X(MEMORY_BYTES, "memory_bytes", "memory", BYTES, UP, MEMORY, LOCAL)                                      \

@@ -94,14 +94,14 @@ static void report(struct fleet *fleet, struct node_agent *agent)
     agent->phase = (enum phase)atomic_load(&fleet->shared->phase);
     agent->waited_ns = waited_ns(fleet);
     agent->sent_at = monotonic_ns();
-    int body_bytes =
-        snprintf(body, sizeof body,
-                 "{\"boot\":\"%016x\",\"sequence\":%d,\"age_s\":%.6f,\"samples\":{\"cpu_utilization\":0.0%d,"
-                 "\"request_latency\":0.00231,\"error_ratio\":0,\"storage_latency\":0.00087,"
-                 "\"network_latency\":0.00012,\"filesystem_utilization\":0.41,\"neighbour_cpu_utilization\":0.22,"
-                 "\"node_memory_utilization\":0.37}}",
-                 agent->number + 1, ++agent->sequence, duration_seconds(agent->sent_at - agent->due_at),
-                 agent->number % 9 + 1);
+    int body_bytes = snprintf(
+        body, sizeof body,
+        "{\"boot\":\"%016x\",\"sequence\":%d,\"age_s\":%.6f,\"samples\":{\"cpu_utilization\":0.0%d,"
+        "\"request_latency\":0.00231,\"error_ratio\":0,\"storage_latency\":0.00087,"
+        "\"network_latency\":0.00012,\"filesystem_utilization\":0.41,\"neighbour_cpu_utilization\":0.22,"
+        "\"node_memory_utilization\":0.37}}",
+        agent->number + 1, ++agent->sequence, duration_seconds(agent->sent_at - agent->due_at),
+        agent->number % 9 + 1);
     int bytes = snprintf(text, sizeof text,
                          "POST /v1/nodes/node-%d/reports HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
                          "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
