@@ -16,6 +16,7 @@
 #include "agent/sampler.h"
 #include "agent/spool.h"
 #include "agent/supervisor.h"
+#include "agent/tree.h"
 #include "agent/versions.h"
 #include "agent/warden.h"
 #include "base/check.h"
@@ -459,13 +460,16 @@ static int open_pages(struct agent *agent)
     agent->page_fd = page_create(&agent->page);
     if (agent->page_fd < 0)
         return complain(agent, agent->page_fd, "the fault page");
-    agent->vitals_fd = memfd_create("vitals", MFD_CLOEXEC);
+    char name[WARD_MEMORY_SIZE];
+    ward_memory_name(name, agent->boot_text);
+    agent->vitals_fd = memfd_create(name, MFD_CLOEXEC);
     if (agent->vitals_fd < 0 || ftruncate(agent->vitals_fd, sizeof *agent->vitals) < 0)
         return complain(agent, -errno, "the vitals");
     void *memory = mmap(NULL, sizeof *agent->vitals, PROT_READ | PROT_WRITE, MAP_SHARED, agent->vitals_fd, 0);
     if (memory == MAP_FAILED)
         return complain(agent, -errno, "the vitals");
     agent->vitals = memory;
+    madvise(memory, sizeof *agent->vitals, MADV_DONTFORK); /* a leash, forked from here, is nobody's ward */
     return 0;
 }
 

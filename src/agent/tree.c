@@ -36,7 +36,8 @@ char process_state(pid_t pid)
     return end && end[1] == ' ' ? end[2] : 0;
 }
 
-bool process_is_ward(pid_t pid, const char *boot)
+/* The environment that it was started with, as far as it has not written over it. */
+static bool environment_says(pid_t pid, const char *boot)
 {
     enum { ENVIRONMENT_MAX = 256 * 1024 };
     char path[64], wanted[96];
@@ -45,9 +46,37 @@ bool process_is_ward(pid_t pid, const char *boot)
         (size_t)snprintf(wanted, sizeof wanted, WARD_VARIABLE "=%s", boot) + 1; /* with its NUL */
     char *text = malloc(ENVIRONMENT_MAX);
     ssize_t length = text ? slurp(path, text, ENVIRONMENT_MAX) : -1;
-    bool is_ward = length > 0 && memmem(text, (size_t)length + 1, wanted, wanted_length);
+    bool says = length > 0 && memmem(text, (size_t)length + 1, wanted, wanted_length);
     free(text);
-    return is_ward;
+    return says;
+}
+
+static bool memory_says(pid_t pid, const char *boot)
+{
+    char path[64], name[WARD_MEMORY_SIZE], wanted[WARD_MEMORY_SIZE + 16];
+    snprintf(path, sizeof path, "/proc/%d/maps", pid);
+    ward_memory_name(name, boot);
+    snprintf(wanted, sizeof wanted, "/memfd:%s ", name);
+    FILE *maps = fopen(path, "re");
+    char *line = NULL;
+    size_t size = 0;
+    bool says = false;
+    while (maps && !says && getline(&line, &size, maps) > 0)
+        says = strstr(line, wanted) != NULL;
+    free(line);
+    if (maps)
+        fclose(maps);
+    return says;
+}
+
+void ward_memory_name(char out[WARD_MEMORY_SIZE], const char *boot)
+{
+    snprintf(out, WARD_MEMORY_SIZE, "vitals-%s", boot);
+}
+
+bool process_is_ward(pid_t pid, const char *boot)
+{
+    return environment_says(pid, boot) || memory_says(pid, boot);
 }
 
 static bool tree_has(const struct tree *tree, pid_t pid)
