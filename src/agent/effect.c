@@ -86,6 +86,8 @@ static bool has_gone_back(const struct fault *fault, double value)
 static bool is_removed(const struct fault *fault, const struct samples *samples)
 {
     enum metric metric = fault_infos[fault->kind].metric;
+    if (fault->kind == FAULT_ZONE_OUTAGE)
+        return supervisor_state(fault->injection->options.supervisor) == SERVICE_UP;
     if (metric == METRIC_NONE)
         return true;
     return samples_have(samples, metric) && has_gone_back(fault, samples->value[metric]);

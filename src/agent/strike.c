@@ -409,8 +409,8 @@ static void outage_drive(struct fault *fault, double level)
     partition_drive(fault, level);
     if (level > 0)
         supervisor_stop(supervisor, NULL, NULL);
-    else if (supervisor_state(supervisor) == SERVICE_DEAD)
-        supervisor_restart(supervisor, 0, NULL, NULL);
+    else
+        supervisor_revive(supervisor);
 }
 
 static void outage_end(struct fault *fault)

@@ -327,6 +327,14 @@ int supervisor_stop(struct supervisor *supervisor, supervisor_done *done, void *
     return 0;
 }
 
+void supervisor_revive(struct supervisor *supervisor)
+{
+    if (supervisor->state == SERVICE_STOPPING)
+        supervisor->start_after_stop = true;
+    else if (supervisor->state == SERVICE_DEAD || supervisor->state == SERVICE_STOPPED)
+        supervisor_restart(supervisor, 0, NULL, NULL);
+}
+
 int supervisor_scale_out(struct supervisor *supervisor, uint64_t command, supervisor_done *done,
                          void *context)
 {

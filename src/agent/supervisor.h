@@ -70,6 +70,10 @@ void supervisor_free(struct supervisor **supervisor);
 int supervisor_restart(struct supervisor *supervisor, uint64_t command, supervisor_done *done, void *context);
 int supervisor_stop(struct supervisor *supervisor, supervisor_done *done, void *context);
 
+/* Starts what is dead or was stopped; one that is just being stopped, as soon as it has ended. Nothing if it
+ * runs, or is on its way already. */
+void supervisor_revive(struct supervisor *supervisor);
+
 /* A second instance of the built-in service, on a port of its own, that works for the first one: it does the
  * work of a request and leaves the map to the first (service.h). It is told to the relay by the fault page
  * (page_set_second_port()), ends with the service, and by supervisor_scale_in(): half a second after the
