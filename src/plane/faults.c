@@ -114,23 +114,31 @@ void fault_clear(struct fault_row *row, instant now)
         end(row, "cleared", now);
 }
 
-bool fault_tell(struct fault_row *row, const struct fault_told *told, instant now)
+static void note_injected(struct fault_row *row, const struct fault_told *told, instant now)
 {
-    struct fault_row before = *row;
-    if (told->removal >= 0 && told->state == FAULT_ENDED)
-        row->removal = (uint8_t)told->removal;
-    if (fault_is_over(row) && told->effect >= 0 && row->effect == EFFECT_WAITING)
+    instant at = now - told->age_ns > row->asked_at ? now - told->age_ns : row->asked_at;
+    if (row->injected_at == INSTANT_NONE && told->state != FAULT_FAILED)
+        row->injected_at = fault_is_over(row) && at > row->ended_at ? row->ended_at : at;
+}
+
+/* A node that was cut off tells late what it had on. */
+static void tell_of_the_past(struct fault_row *row, const struct fault_told *told, instant now)
+{
+    if (row->state == FAULT_ENDED)
+        note_injected(row, told, now);
+    if (told->effect >= 0 && row->effect == EFFECT_WAITING)
         row->effect = (uint8_t)told->effect;
-    if (fault_is_over(row))
-        return before.removal != row->removal || before.effect != row->effect;
+}
+
+static void tell_of_now(struct fault_row *row, const struct fault_told *told, instant now)
+{
     if (told->effect >= 0)
         row->effect = (uint8_t)told->effect;
     if (!isnan(told->before))
         row->before = told->before;
     if (!isnan(told->after))
         row->after = told->after;
-    if (row->injected_at == INSTANT_NONE && told->state != FAULT_FAILED)
-        row->injected_at = now - told->age_ns > row->asked_at ? now - told->age_ns : row->asked_at;
+    note_injected(row, told, now);
     if (told->state == FAULT_ACTIVE && row->state == FAULT_ASKED)
         row->state = FAULT_ACTIVE;
     if (told->state == FAULT_ENDED)
@@ -139,9 +147,20 @@ bool fault_tell(struct fault_row *row, const struct fault_told *told, instant no
         end(row, told->reason ? told->reason : "the node could not inject it", now);
         row->state = FAULT_FAILED;
     }
-    bool told_anew =
-        before.state != row->state || before.effect != row->effect || before.injected_at != row->injected_at;
-    return told_anew;
+}
+
+bool fault_tell(struct fault_row *row, const struct fault_told *told, instant now)
+{
+    struct fault_row before = *row;
+    bool was_over = fault_is_over(row);
+    if (told->removal >= 0 && told->state == FAULT_ENDED)
+        row->removal = (uint8_t)told->removal;
+    if (was_over)
+        tell_of_the_past(row, told, now);
+    else
+        tell_of_now(row, told, now);
+    return before.state != row->state || before.effect != row->effect ||
+           before.injected_at != row->injected_at || (was_over && before.removal != row->removal);
 }
 
 struct fault_row *faults_give_up(struct faults *faults, uint32_t node, const char *reason, instant now)

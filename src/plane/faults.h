@@ -76,8 +76,8 @@ struct fault_told {
     const char *reason;   /* NULL: it does not say */
 };
 
-/* True if the row has changed and is to be stored. One that is over takes what was not known of its effect
- * and its removal. */
+/* True if the row has changed and is to be stored. One that is over takes what was not known of its
+ * beginning, its effect and its removal. */
 bool fault_tell(struct fault_row *row, const struct fault_told *told, instant now);
 
 /* The next one whose node has been silent for too long after its lease, ended by this call; NULL if none. */
