@@ -73,7 +73,7 @@ static void the_redis_lab_starts_a_program_of_ones_own(void **state)
     int number = lab_find(&lab, "cache-1");
     assert_true(number >= 0);
     assert_non_null(strstr(lab.nodes[number].exec, "--port {port}"));
-    assert_string_equal(lab.nodes[number].probe, "tcp:PING");
+    assert_string_equal(lab.nodes[number].probe, "tcp:SET user 1 => +OK");
 }
 
 static void every_key_of_a_node_is_read(void **state)

@@ -47,7 +47,7 @@ struct agent_options {
                              {name}     are replaced and /bin/sh runs it; it must stay in the foreground and
                              listen on     127.0.0.1:{port} with SO_REUSEADDR, as servers do */
     const char *probe;    /* how users see that program: http:PATH, tcp, or tcp:TEXT (TEXT and CR LF are sent,
-                             any answer counts) [tcp] */
+                             any answer counts; TEXT => ANSWER: one that begins so) [tcp] */
     double load_rate;     /* requests per second of the built-in service's users [20]; < 0: none */
     double capacity_per_s; /* requests that the node is provisioned for; the built-in service works that long
                               for each [500]; < 0: not said, and no work */

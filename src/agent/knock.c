@@ -20,6 +20,7 @@ struct visit {
     struct event *event; /* NULL: this place is free */
     int64_t began_ns;
     duration opened_ns; /* it took that long to open; 0: not yet */
+    size_t heard;       /* bytes of `wanted` that came */
     int fd;
 };
 
@@ -30,6 +31,7 @@ struct knocker {
     duration timeout_ns;
     int port;
     char say[SAY_SIZE]; /* with its CR LF; "": nothing */
+    char wanted[KNOCK_WANTED_MAX + 1];
     struct visit visits[KNOCKS_MAX];
 };
 
@@ -73,24 +75,41 @@ static void on_open(struct visit *visit)
     visit_wait(visit, EV_READ, say ? knocker->timeout_ns - took_ns : stay_ns);
 }
 
+/* What has come so far. */
+static void on_answer(struct visit *visit, duration took_ns)
+{
+    const char *wanted = visit->knocker->wanted + visit->heard;
+    char bytes[KNOCK_WANTED_MAX + 1];
+    size_t missing = strlen(wanted);
+    ssize_t got = recv(visit->fd, bytes, missing ? missing : 1, MSG_DONTWAIT);
+    if (got <= 0 || (missing && memcmp(bytes, wanted, (size_t)got) != 0)) {
+        visit_end(visit, false, took_ns);
+    } else if ((size_t)got >= missing) {
+        visit_end(visit, true, took_ns);
+    } else {
+        visit->heard += (size_t)got;
+        visit_wait(visit, EV_READ, visit->knocker->timeout_ns - took_ns);
+    }
+}
+
 static void on_event(evutil_socket_t fd, short what, void *context)
 {
     struct visit *visit = context;
     bool says = visit->knocker->say[0];
     duration age_ns = monotonic_ns() - visit->began_ns;
-    char byte;
+    (void)fd;
     if (what & EV_WRITE)
         on_open(visit);
-    else if (what & EV_READ) /* a byte, or the end */
-        visit_end(visit, recv(fd, &byte, 1, MSG_DONTWAIT) == 1, says ? age_ns : visit->opened_ns);
+    else if (what & EV_READ)
+        on_answer(visit, says ? age_ns : visit->opened_ns);
     else if (visit->opened_ns && !says) /* it stayed open */
         visit_end(visit, true, visit->opened_ns);
     else
         visit_end(visit, false, age_ns);
 }
 
-struct knocker *knocker_new(struct event_base *base, int port, const char *say, duration timeout_ns,
-                            knock_done *done, void *context)
+struct knocker *knocker_new(struct event_base *base, int port, const char *say, const char *wanted,
+                            duration timeout_ns, knock_done *done, void *context)
 {
     struct knocker *knocker = calloc(1, sizeof *knocker);
     if (!knocker)
@@ -99,6 +118,8 @@ struct knocker *knocker_new(struct event_base *base, int port, const char *say, 
         .base = base, .done = done, .context = context, .timeout_ns = timeout_ns, .port = port};
     if (say && *say)
         snprintf(knocker->say, sizeof knocker->say, "%s\r\n", say);
+    if (wanted)
+        snprintf(knocker->wanted, sizeof knocker->wanted, "%s", wanted);
     return knocker;
 }
 

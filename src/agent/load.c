@@ -185,7 +185,22 @@ static bool set_pace(struct load *load)
 bool load_probe_is_legal(const char *probe)
 {
     return strncmp(probe, "http:/", 6) == 0 || strcmp(probe, "tcp") == 0 ||
-           (strncmp(probe, "tcp:", 4) == 0 && strlen(probe) < 200);
+           (strncmp(probe, "tcp:", 4) == 0 && strlen(probe) <= KNOCK_WANTED_MAX);
+}
+
+/* tcp, tcp:TEXT or tcp:TEXT => ANSWER, of a legal length. */
+static struct knocker *open_knocker(struct load *load, struct event_base *base, int port, const char *probe)
+{
+    static const char arrow[] = " => ";
+    char text[KNOCK_WANTED_MAX + 1] = "";
+    if (probe[3] == ':')
+        snprintf(text, sizeof text, "%s", probe + 4);
+    char *wanted = strstr(text, arrow);
+    if (wanted) {
+        *wanted = '\0';
+        wanted += strlen(arrow);
+    }
+    return knocker_new(base, port, text, wanted, timeout_ns, on_knock, load);
 }
 
 static bool open_way(struct load *load, struct event_base *base, const struct load_options *options)
@@ -194,8 +209,7 @@ static bool open_way(struct load *load, struct event_base *base, const struct lo
     if (probe)
         load->rate = probes_per_second;
     if (probe && strncmp(probe, "tcp", 3) == 0) {
-        load->knocker =
-            knocker_new(base, options->port, probe[3] == ':' ? probe + 4 : NULL, timeout_ns, on_knock, load);
+        load->knocker = open_knocker(load, base, options->port, probe);
         return load->knocker != NULL;
     }
     load->path = probe ? probe + strlen("http:") : NULL;

@@ -14,7 +14,7 @@ struct load;
 struct load_options {
     int port;          /* the relay's, on 127.0.0.1 */
     double rate;       /* requests per second, 0 .. 5000; for the built-in service only */
-    const char *probe; /* NULL: the built-in service; else http:PATH, tcp or tcp:TEXT */
+    const char *probe; /* NULL: the built-in service; else http:PATH, tcp, tcp:TEXT or tcp:TEXT => ANSWER */
 };
 
 /* True if `probe` is one of the forms above. */

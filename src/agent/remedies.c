@@ -77,7 +77,8 @@ struct remedies *remedies_new(struct event_base *base, const struct remedies_opt
     remedies->options = *options;
     remedies->options.calm_ns = options->calm_ns ? options->calm_ns : 30 * SECOND;
     remedies->admin = remedy_admin_of(base, supervisor_port(options->supervisor));
-    remedies->echo = knocker_new(base, options->echo_port, "reset", echo_limit_ns, remedy_on_echo, remedies);
+    remedies->echo =
+        knocker_new(base, options->echo_port, "reset", NULL, echo_limit_ns, remedy_on_echo, remedies);
     remedies->copy = folder_copy_new(base, options->log_path);
     remedies->look = event_new(base, -1, 0, remedy_look, remedies);
     remedies->watch = event_new(base, -1, EV_PERSIST, remedy_watch, remedies);
