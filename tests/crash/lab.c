@@ -162,8 +162,11 @@ void lab_start_agent(struct lab *lab, size_t index, const char *crash_at)
     char *argv[] = {"homeostat",  "agent",      node->name,
                     "--plane",    url,          "--folder",
                     node->folder, "--interval", (char *)(uintptr_t)lab->interval,
-                    "--exec",     command,      "--probe",
-                    "tcp:PING",   NULL};
+                    "--quota",    "16777216",   "--exec",
+                    command,      "--probe",    "tcp:PING",
+                    NULL};
+    if (index < lab->built_in)
+        argv[11] = NULL;
     node->pid = launch(lab, argv, log, crash_at);
 }
 
@@ -191,6 +194,12 @@ bool lab_dies(pid_t *pid, duration limit_ns)
 int lab_call(const struct lab *lab, const char *method, const char *path, char **body)
 {
     return client_call("127.0.0.1", lab->port, method, path, NULL, NULL, 0, 3 * SECOND, body);
+}
+
+int lab_post(const struct lab *lab, const char *path, const char *json, char **body)
+{
+    return client_call("127.0.0.1", lab->port, "POST", path, "application/json", json, strlen(json),
+                       3 * SECOND, body);
 }
 
 /* --- the witness ---------------------------------------------------------------------------------------- */

@@ -25,6 +25,7 @@ struct lab {
     char homeostat[LAB_PATH_SIZE], service[LAB_PATH_SIZE];
     int listen_fd, port;
     const char *interval; /* between reports of node agents */
+    size_t built_in;      /* so many nodes, from the first, keep the built-in service instead [0] */
     pid_t plane;          /* 0: dead */
     struct lab_node nodes[LAB_NODES_MAX];
     size_t node_count;
@@ -56,6 +57,7 @@ bool lab_dies(pid_t *pid, duration limit_ns);
 
 /* One request; the status, or 0. `*body` (may be NULL) is malloc'ed. */
 int lab_call(const struct lab *lab, const char *method, const char *path, char **body);
+int lab_post(const struct lab *lab, const char *path, const char *json, char **body);
 
 /* The starts of that node's service so far, oldest first; the caller frees them. */
 struct testimony *lab_witness(const struct lab *lab, size_t node, size_t *count);
