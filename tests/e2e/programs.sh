@@ -30,7 +30,7 @@ harmless='nginx-logless'
 processes() {
     local file
     for file in /proc/[0-9]*; do
-        ! grep -qsz "^HOMEOSTAT_HOME=$folder\$" "$file/environ" && ! grep -qsF "$folder/" "$file/maps" || basename "$file"
+        if grep -qsz "^HOMEOSTAT_HOME=$folder\$" "$file/environ" || grep -qsF "$folder/" "$file/maps"; then basename "$file"; fi
     done
 }
 
@@ -141,6 +141,24 @@ is_the_same_process() {
     { node_is redis-late && node_is nginx-late && node_is nginx-full; } | diff "$folder/late" -
 }
 
+# nginx has written over the environment of its worker, which outlives its master. The warden is the younger one of that name.
+a_killed_agent_leaves_nothing() {
+    local agent of_node
+    agent=$(pgrep -of -- "agent nginx-late .*$folder/lab-nodes") || { echo 'no node agent'; return 1; }
+    of_node=$(grep -lsF "$folder/lab-nodes/nginx-late/" /proc/[0-9]*/maps | cut -d/ -f3)
+    (($(wc -w <<<"$of_node") >= 2)) || { echo "its processes: $of_node"; return 1; }
+    kill -s KILL "$agent"
+    within 5 all_are_gone "$of_node"
+}
+
+# PROCESSES
+all_are_gone() {
+    local process
+    for process in $1; do
+        ! grep -s ^State: "/proc/$process/status" | grep -v 'Z (' || { tr '\0' ' ' <"/proc/$process/cmdline"; return 1; }
+    done
+}
+
 ends() {
     kill -s INT "$up"
     exits 0 wait "$up" && within 5 no_processes && return
@@ -164,5 +182,6 @@ done <<<"$faults"
 check 'io_error on nginx is seen, harms nobody, and is left alone' is_left_alone
 check 'what users wrote is still there after the failover' keeps_its_data
 check 'a sick link or a full disk ended no process' is_the_same_process
+check 'a killed node agent leaves no process of nginx' a_killed_agent_leaves_nothing
 check 'Ctrl-C ends it, and nothing stays' ends
 finish
