@@ -190,7 +190,7 @@ static void who_does_not_come_back_after_a_restart_is_missed(void **state)
 {
     (void)state;
     struct world world;
-    world_open(&world, "version: 1\ndetectors:\n  - {name: silent, absent: 200ms, do: page_human}\n");
+    world_open(&world, "version: 1\ndetectors:\n  - {name: silent, absent: 600ms, do: page_human}\n");
     hello(&world, "web-1");
     hello(&world, "db-1");
     assert_int_equal(report(&world, "web-1", 0.1), 200);

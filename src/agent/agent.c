@@ -9,6 +9,7 @@
 #include "agent/load.h"
 #include "agent/measures.h"
 #include "agent/outcomes.h"
+#include "agent/paths.h"
 #include "agent/ping.h"
 #include "agent/port.h"
 #include "agent/remedies.h"
@@ -37,12 +38,11 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define MIB UINT64_C(1048576)
 
-enum { PATH_SIZE = 1024, LOOKS_PER_INTERVAL = 4, PLANE_CONNECTIONS = 6, PLANE_QUEUE = 64 };
+enum { LOOKS_PER_INTERVAL = 4, PLANE_CONNECTIONS = 6, PLANE_QUEUE = 64 };
 
 static const duration end_limit_ns = 1500 * MILLISECOND; /* a clean end takes no longer than this */
 static const duration goodbye_limit_ns = 500 * MILLISECOND;
@@ -50,10 +50,8 @@ static const duration goodbye_limit_ns = 500 * MILLISECOND;
 struct agent {
     struct agent_options options; /* with the defaults filled in */
     uint64_t boot;
-    char boot_text[17];
-    char data[PATH_SIZE], standby[PATH_SIZE], service_log[PATH_SIZE], relay_log[PATH_SIZE],
-        journal_path[PATH_SIZE], spool_folder[PATH_SIZE], scratch[PATH_SIZE], config[PATH_SIZE],
-        releases_folder[PATH_SIZE], configs_folder[PATH_SIZE], preload[PATH_SIZE], address[64];
+    char boot_text[17], address[64];
+    struct paths paths;
     int listen_fd, echo_fd, reserved_fd, page_fd, vitals_fd, service_port;
     struct warden warden;
     struct event_base *base;
@@ -293,6 +291,8 @@ static void agent_fini(struct agent *agent)
     load_free(&agent->load);
     link_free(&agent->link);
     supervisor_free(&agent->supervisor);
+    if (agent->vitals)
+        munmap(agent->vitals, sizeof *agent->vitals); /* who maps them is the warden's to kill */
     warden_end(&agent->warden);
     versions_close(&agent->releases);
     versions_close(&agent->configs);
@@ -305,8 +305,6 @@ static void agent_fini(struct agent *agent)
     if (agent->base)
         event_base_free(agent->base);
     page_close(agent->page);
-    if (agent->vitals)
-        munmap(agent->vitals, sizeof *agent->vitals);
     const int fds[] = {agent->echo_fd, agent->reserved_fd, agent->page_fd, agent->vitals_fd,
                        agent->options.listen_fd > 0 ? -1 : agent->listen_fd};
     for (size_t i = 0; i < COUNT_OF(fds); i++)
@@ -329,7 +327,7 @@ static int check_options(struct agent *agent)
     struct agent_options *options = &agent->options;
     if (!options->name || !text_is_name(options->name, 63))
         return complain(agent, -EINVAL, "the node's name");
-    if (!options->folder || strlen(options->folder) > PATH_SIZE - 64)
+    if (!options->folder || strlen(options->folder) > PATHS_FOLDER_MAX)
         return complain(agent, -EINVAL, "the node's folder");
     if (options->calls_count > AGENT_CALLS_MAX)
         return complain(agent, -E2BIG, "the node calls too many others");
@@ -360,51 +358,23 @@ static int check_options(struct agent *agent)
     return 0;
 }
 
-static int make_folder(const char *path)
-{
-    char part[PATH_SIZE];
-    text_copy(part, sizeof part, path);
-    for (char *slash = strchr(part + 1, '/');; slash = strchr(slash + 1, '/')) {
-        if (slash)
-            *slash = '\0';
-        if (mkdir(part, 0755) < 0 && errno != EEXIST)
-            return -errno;
-        if (!slash)
-            return 0;
-        *slash = '/';
-    }
-}
-
 static int open_folder(struct agent *agent)
 {
-    const char *folder = agent->options.folder;
-    snprintf(agent->data, PATH_SIZE, "%s/data", folder);
-    snprintf(agent->standby, PATH_SIZE, "%s/standby", folder);
-    snprintf(agent->service_log, PATH_SIZE, "%s/service.log", folder);
-    snprintf(agent->relay_log, PATH_SIZE, "%s/relay.log", folder);
-    snprintf(agent->journal_path, PATH_SIZE, "%s/commands.journal", folder);
-    snprintf(agent->spool_folder, PATH_SIZE, "%s/spool", folder);
-    snprintf(agent->scratch, PATH_SIZE, "%s/scratch", folder);
-    snprintf(agent->releases_folder, PATH_SIZE, "%s/releases", folder);
-    snprintf(agent->configs_folder, PATH_SIZE, "%s/configs", folder);
-    snprintf(agent->config, PATH_SIZE, "%s/configs/current/conf", folder);
-    snprintf(agent->preload, PATH_SIZE, "%s/preload.so", folder);
-    agent->use = (struct folder_use){.folders = {agent->data, agent->standby, agent->scratch}};
-    int error = make_folder(agent->data);
-    error = error ? error : make_folder(agent->standby);
-    error = error ? error : make_folder(agent->scratch);
+    int error = paths_make(&agent->paths, agent->options.folder);
     if (error)
-        return complain(agent, error, folder);
-    error = journal_open(&agent->journal, agent->journal_path);
+        return complain(agent, error, agent->options.folder);
+    agent->use =
+        (struct folder_use){.folders = {agent->paths.data, agent->paths.standby, agent->paths.scratch}};
+    error = journal_open(&agent->journal, agent->paths.journal);
     if (error == -EBUSY)
         fprintf(stderr,
                 "%s: another node agent has this folder, %s; mend: stop that one, or --folder FOLDER\n",
-                agent->options.name, folder);
+                agent->options.name, agent->options.folder);
     else if (error == -ENOTSUP)
         fprintf(stderr, "%s: %s, its .lock or its .new is no regular file; mend: remove it\n",
-                agent->options.name, agent->journal_path);
+                agent->options.name, agent->paths.journal);
     else if (error)
-        complain(agent, error, agent->journal_path);
+        complain(agent, error, agent->paths.journal);
     return error;
 }
 
@@ -420,20 +390,20 @@ static int open_versions(struct agent *agent)
 {
     char text[VERSION_TEXT_MAX];
     release_text(agent, text, sizeof text);
-    int error = versions_open(&agent->releases, agent->releases_folder, "run", text);
+    int error = versions_open(&agent->releases, agent->paths.releases, "run", text);
     if (error)
-        return complain(agent, error, agent->releases_folder);
-    error = versions_open(&agent->configs, agent->configs_folder, "conf", "{\"version\": 1}\n");
+        return complain(agent, error, agent->paths.releases);
+    error = versions_open(&agent->configs, agent->paths.configs, "conf", "{\"version\": 1}\n");
     if (error)
-        return complain(agent, error, agent->configs_folder);
-    error = agent->options.exec ? preload_write(agent->preload) : 0;
-    return error ? complain(agent, error, agent->preload) : 0;
+        return complain(agent, error, agent->paths.configs);
+    error = agent->options.exec ? preload_write(agent->paths.preload) : 0;
+    return error ? complain(agent, error, agent->paths.preload) : 0;
 }
 
 /* After the journal, whose lock keeps others out. */
 static int open_spool(struct agent *agent)
 {
-    struct spool_options options = {.folder = agent->spool_folder,
+    struct spool_options options = {.folder = agent->paths.spool,
                                     .name = agent->options.name,
                                     .boot = agent->boot,
                                     .bytes = agent->options.spool_bytes};
@@ -499,11 +469,11 @@ static int make_processes(struct agent *agent)
                                             .page = agent->page,
                                             .vitals_fd = agent->vitals_fd,
                                             .vitals = agent->vitals,
-                                            .data_folder = agent->data,
-                                            .standby_folder = agent->standby,
-                                            .log_path = agent->service_log,
-                                            .config_path = agent->config,
-                                            .preload_path = agent->options.exec ? agent->preload : NULL,
+                                            .data_folder = agent->paths.data,
+                                            .standby_folder = agent->paths.standby,
+                                            .log_path = agent->paths.service_log,
+                                            .config_path = agent->paths.config,
+                                            .preload_path = agent->options.exec ? agent->paths.preload : NULL,
                                             .died = on_service_died,
                                             .started = on_service_started,
                                             .context = agent};
@@ -512,7 +482,7 @@ static int make_processes(struct agent *agent)
                                 .echo_fd = agent->echo_fd,
                                 .page_fd = agent->page_fd,
                                 .to_port = agent->service_port,
-                                .log_path = agent->relay_log};
+                                .log_path = agent->paths.relay_log};
     struct load_options load = {
         .port = port_of(agent->listen_fd), .rate = agent->options.load_rate, .probe = agent->options.probe};
     agent->supervisor = supervisor_new(agent->base, &supervisor);
@@ -550,10 +520,10 @@ static int make_obedience(struct agent *agent)
                                         .releases = agent->releases,
                                         .configs = agent->configs,
                                         .name = agent->options.name,
-                                        .data_folder = agent->data,
-                                        .standby_folder = agent->standby,
-                                        .scratch_folder = agent->scratch,
-                                        .log_path = agent->service_log,
+                                        .data_folder = agent->paths.data,
+                                        .standby_folder = agent->paths.standby,
+                                        .scratch_folder = agent->paths.scratch,
+                                        .log_path = agent->paths.service_log,
                                         .quota_bytes = agent->options.quota_bytes,
                                         .capacity_per_s = agent->options.capacity_per_s,
                                         .echo_port = port_of(agent->echo_fd),
@@ -573,7 +543,7 @@ static int make_obedience(struct agent *agent)
                                           .releases = agent->releases,
                                           .configs = agent->configs,
                                           .use = &agent->use,
-                                          .scratch_folder = agent->scratch,
+                                          .scratch_folder = agent->paths.scratch,
                                           .binary = agent->options.binary,
                                           .interval_ns = agent->options.interval_ns,
                                           .usual_per_s = agent->options.load_rate,
