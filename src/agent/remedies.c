@@ -207,10 +207,17 @@ static bool needs_service(const struct remedies *remedies, int remedy)
            (remedy == REMEDY_FAILOVER_STORAGE && remedies->options.built_in);
 }
 
+/* What ends the service's process and starts another. */
+static bool restarts(int remedy)
+{
+    return remedy == REMEDY_RESTART_SERVICE || remedy == REMEDY_FAILOVER_STORAGE ||
+           remedy == REMEDY_ROLLBACK_RELEASE || remedy == REMEDY_REBOOT_NODE;
+}
+
 static bool is_between(const struct remedies *remedies)
 {
     enum service_state state = supervisor_state(remedies->options.supervisor);
-    return state != SERVICE_UP && state != SERVICE_DEAD;
+    return state == SERVICE_STARTING || state == SERVICE_STOPPING;
 }
 
 const char *remedies_objection(const struct remedies *remedies, int remedy, enum outcome *outcome)
@@ -226,7 +233,7 @@ const char *remedies_objection(const struct remedies *remedies, int remedy, enum
     if (needs_service(remedies, remedy) && supervisor_state(remedies->options.supervisor) != SERVICE_UP)
         return remedy == REMEDY_FAILOVER_STORAGE ? "the service is not running, so it cannot switch folders"
                                                  : "the service is not running";
-    if (remedy == REMEDY_FAILOVER_STORAGE && is_between(remedies))
+    if (restarts(remedy) && is_between(remedies))
         return "the service is being started or stopped just now";
     return NULL;
 }
