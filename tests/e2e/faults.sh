@@ -15,7 +15,7 @@ if [[ ${2-} == --full ]]; then
     rounds=3 at_once=1
 fi
 
-# Each lab has a folder of its own below the common one.
+# Each lab has a folder of its own below the common one, its name at the end of HOMEOSTAT_HOME behind a slash.
 processes() {
     local file
     for file in /proc/[0-9]*/environ; do
@@ -96,6 +96,29 @@ nothing_left() {
     [[ -z $files ]] || { echo "left: $files"; return 1; }
 }
 
+# The control plane stops itself for longer than a node may be silent, and blames nobody afterwards.
+a_stall_blames_nobody() {
+    local status=0
+    mkdir -p "$folder/stall"
+    HOMEOSTAT_HOME=$folder/stall/ NO_COLOR=1 "$binary" up --port 0 --interval 500ms --db "$folder/stall/lab.db" >"$folder/stall/up.log" 2>&1 &
+    up=$!
+    within 20 grep -q '3 nodes, ill by itself: 0' "$folder/stall/up.log" || { cat "$folder/stall/up.log"; return 1; }
+    url=$(sed -n 's/.*control plane  //p' "$folder/stall/up.log")
+    homeostat inject control_plane_stall --lease 7s && within 20 is_over || return
+    grep -q 'the control plane was away for' "$folder/stall/up.log" || { cat "$folder/stall/up.log"; return 1; }
+    within 10 three_are_healthy || return
+    says 0 'no incidents' homeostat incidents && kill -s INT "$up" && wait "$up" || status=$?
+    return "$status"
+}
+
+three_are_healthy() {
+    [[ $(homeostat nodes --json | grep -c '"health": "healthy"') -eq 3 ]]
+}
+
+is_over() {
+    homeostat faults --all | grep -qE 'control_plane_stall .* ended .*seen.*expired'
+}
+
 for ((round = 1; round <= rounds; round++)); do
     run_labs "$at_once" "${light[@]}"
     run_labs 1 "${heavy[@]}"
@@ -103,5 +126,7 @@ for ((round = 1; round <= rounds; round++)); do
         check "$name is seen, healed by its cure or left alone, and over" judged "$name"
         check "$name leaves nothing behind" nothing_left "$name"
     done
+    check 'a stall of the control plane is seen, blames nobody, and is over' a_stall_blames_nobody
+    check 'the stall leaves nothing behind' within 5 no_processes stall
 done
 finish
