@@ -27,7 +27,7 @@ from datetime import datetime
 ROOT = os.environ.get("HOMEOSTAT_HOME") or os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROGRAM = os.path.join(ROOT, "build", "homeostat")
 LIMIT_S = 30.0
-LONGER_S = 8  # than with the half second that the scenarios were written for
+LONGER_S = 5  # than with the half second that the scenarios were written for
 
 LIGHT = ["cpu-spike", "crash", "crash-loop", "hang", "memory-leak", "bad-config", "network-delay", "network-loss",
          "network-bandwidth", "network-cut", "slow-storage", "io-error", "disk-full", "flapping", "sick-database",
@@ -71,7 +71,8 @@ def judge(name, folder):
     incidents = [ask(folder, "incident", str(each["id"])) for each in ask(folder, "incidents")["incidents"]]
     commands = [(incident, command) for incident in incidents for command in incident["commands"]]
     rights = {cure for fault in faults for cure in cures[fault["kind"]]}
-    row = {"valid": bool(faults) and all(fault["effect"] == "seen" for fault in faults),
+    acts = [f"{command['remedy']} on {incident['node']} for {incident['finding']}" for incident, command in commands]
+    row = {"acts": acts, "valid": bool(faults) and all(fault["effect"] == "seen" for fault in faults),
            "over": all(fault["removal"] == "seen" for fault in faults),
            "innocent": sum(incident["node"] not in struck for incident, _ in commands),
            "wrong": sum(incident["node"] in struck and command["remedy"] not in rights for incident, command in commands)}

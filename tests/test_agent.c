@@ -262,7 +262,7 @@ static void a_killed_node_agent_leaves_nothing_behind(void **state)
     for (int i = 0; i < 3; i++)
         WAIT(world, 5, world_is_gone(family[i]));
     struct tree left; /* relay and warden would have come to us */
-    WAIT(world, 5, (tree_collect(&left, 0, world->boot, NULL, 0), left.count == 0));
+    WAIT(world, 5, (tree_collect(&left, 0, world->boot), left.count == 0));
     assert_true(world_is_gone(agent));
 }
 

@@ -825,7 +825,7 @@ static void what_cp_cannot_copy_is_started_where_it_was(void **state)
     node_begin(node, program(), NULL);
     assert_string_equal(say(node->port, "x"), "1\n");
     assert_int_equal(carry_out(node, REMEDY_FAILOVER_STORAGE), OUTCOME_FAILED);
-    assert_told(node, "cp exited with code 1");
+    assert_told(node, "the copy exited with code 1");
     assert_string_equal(say(node->port, "x"), "2\n");
 }
 

@@ -393,6 +393,7 @@ static int open_versions(struct agent *agent)
     int error = versions_open(&agent->releases, agent->paths.releases, "run", text);
     if (error)
         return complain(agent, error, agent->paths.releases);
+    injection_clean(agent->paths.scratch);
     error = versions_open(&agent->configs, agent->paths.configs, "conf", "{\"version\": 1}\n");
     if (error)
         return complain(agent, error, agent->paths.configs);
@@ -571,8 +572,7 @@ static int make_obedience(struct agent *agent)
                                         .load = agent->load,
                                         .ping = agent->ping,
                                         .sampler = agent->sampler,
-                                        .injection = agent->injection,
-                                        .warden = agent->warden.pid};
+                                        .injection = agent->injection};
     agent->commander = commander_new(agent->base, &commander);
     return agent->commander ? 0 : -ENOMEM;
 }

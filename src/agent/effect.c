@@ -14,11 +14,15 @@ static const duration seconds_for_removal_ns = 12 * SECOND;
 /* --- the effect -------------------------------------------------------------------------------------------
  */
 
-/* At least half of what the intensity promises, beyond what was there before. */
+/* At least half of what the intensity promises, beyond what was there before; as much of it as its shape has
+ * come to. */
 static bool has_moved(const struct fault *fault, double value)
 {
     const struct injection_options *my = &fault->injection->options;
-    double before = fault->has_before ? fault->before : 0, x = fault->intensity;
+    bool as_a_share =
+        fault_infos[fault->kind].unit == UNIT_RATIO || fault_infos[fault->kind].unit == UNIT_SECONDS;
+    double before = fault->has_before ? fault->before : 0;
+    double x = fault->intensity * (as_a_share && fault->kind != FAULT_SENSOR_FAULT ? fault->peak : 1);
     double age_s = duration_seconds(monotonic_ns() - fault->began_ns);
     switch (fault->kind) {
     case FAULT_CPU_SPIKE:
@@ -123,10 +127,10 @@ void effect_observe(struct fault *fault, const struct samples *samples)
     fault->samples++;
     if (fault->state == FAULT_IS_ACTIVE) {
         note_value(fault, samples);
-        if (has_effect(fault, samples))
+        if (fault->peak_ns && has_effect(fault, samples))
             fault->effect = SIGHT_IS_SEEN;
-        else if (fault->effect == SIGHT_IS_WAITING &&
-                 now_ns - fault->began_ns > patience(fault, seconds_for_effect_ns))
+        else if (fault->effect == SIGHT_IS_WAITING && fault->peak_ns &&
+                 now_ns - fault->peak_ns > patience(fault, seconds_for_effect_ns))
             fault->effect = SIGHT_IS_NONE;
     } else if (fault->removal == SIGHT_IS_WAITING) {
         if (fault->effect == SIGHT_IS_SEEN && is_removed(fault, samples))

@@ -7,7 +7,7 @@
 
 #include <event2/event.h>
 
-enum { FAULTS_MAX = 32, FAULT_REASON_SIZE = 128 };
+enum { NODE_FAULTS_MAX = 32, FAULT_REASON_SIZE = 128 };
 
 enum fault_progress { FAULT_IS_ACTIVE, FAULT_IS_ENDED, FAULT_IS_FAILED };
 enum fault_sight { SIGHT_IS_WAITING, SIGHT_IS_SEEN, SIGHT_IS_NONE };
@@ -20,6 +20,8 @@ struct fault {
     duration period_ns;
     double intensity; /* at its most */
     double level;     /* 0..1 of it, as it is on now */
+    double peak;      /* the highest of these so far */
+    int64_t peak_ns;  /* when it was first at half of its intensity; 0: not yet */
     int64_t began_ns, until_ns, ended_ns;
     enum fault_progress state;
     char reason[FAULT_REASON_SIZE];
@@ -33,6 +35,7 @@ struct fault {
     bool listed; /* by the newest answer */
     bool told;   /* its end, and what was seen of it, were in a report */
 
+    pid_t victim;        /* service_crash and service_hang: whom it struck */
     int leash_fd;        /* service_hang; -1: none */
     struct child helper; /* burn, leak or neighbour; pid 0: none */
     bool isolated;       /* the neighbour is stopped */
@@ -48,9 +51,10 @@ struct injection {
     struct event_base *base;
     struct event *tick;
     struct samples last; /* the newest of each metric */
-    struct fault *faults[FAULTS_MAX];
+    struct fault *faults[NODE_FAULTS_MAX];
     size_t count;
     int64_t room_ns; /* when the room on the disk was told last */
+    bool ending;     /* the node agent is: nothing is brought back */
 };
 
 /* --- strike.c: how each kind is done ----------------------------------------------------------------------
@@ -65,10 +69,15 @@ void strike_drive(struct fault *fault, double level);
 /* The service listens again. */
 void strike_started(struct fault *fault);
 
+/* True if nothing that is there now can feel it any more, whatever its lease says. That is what a cure must
+ * come to; that a remedy was carried out proves nothing. */
+bool strike_is_out_of_reach(const struct fault *fault);
+
 /* Time passes, about twenty times a second. NULL, or why the fault can no longer be kept up. */
 const char *strike_tick(struct fault *fault, int64_t now_ns);
 
-/* Undoes it. A neighbour that was isolated stays stopped until strike_bury(). */
+/* Undoes it. A neighbour that was isolated stays stopped until strike_bury(). What faults have in common (the
+ * cut, the surge of users) stays as the others that are on want it. */
 void strike_end(struct fault *fault);
 
 /* The lease is over: no process of it is left. */

@@ -37,7 +37,7 @@ static void on_death(void *context, int status)
     if (copy->too_long)
         snprintf(detail, sizeof detail, "the copy took longer than 10 s");
     else
-        snprintf(detail, sizeof detail, "cp %s (see the service's log)", how);
+        snprintf(detail, sizeof detail, "the copy %s (see the service's log)", how);
     copy->done(copy->context, copy->too_long ? -ETIMEDOUT : status ? -EIO : 0, detail);
 }
 
@@ -89,7 +89,10 @@ int folder_copy_start(struct folder_copy *copy, const char *from, const char *to
     int error = sweep_folder(to, &swept);
     if (error)
         return error;
-    char *argv[] = {"/bin/cp", "-a", "--reflink=auto", "--", source, target, NULL};
+    /* On the disk before anybody is told to use it. */
+    char *argv[] = {"/bin/sh", "-c",   "cp -a --reflink=auto -- \"$1\" \"$2\" && sync -f \"$2\"",
+                    "copy",    source, target,
+                    NULL};
     int log_fd = open(copy->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     struct child_options options = {.argv = argv, .log_fd = log_fd, .died = on_death, .context = copy};
     error = child_start(&copy->child, copy->base, &options);

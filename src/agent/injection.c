@@ -67,6 +67,15 @@ static double level_now(const struct fault *fault, int64_t now_ns)
     return level;
 }
 
+static void fault_drive(struct fault *fault, double level)
+{
+    fault->level = level;
+    fault->peak = level > fault->peak ? level : fault->peak;
+    if (level >= 0.5 && fault->peak_ns == 0)
+        fault->peak_ns = monotonic_ns();
+    strike_drive(fault, level);
+}
+
 static void fault_strike(struct injection *injection, struct fault *fault)
 {
     uint32_t place = injection->options.built_in ? FAULT_AT_SERVICE : FAULT_AT_PROGRAM;
@@ -90,14 +99,13 @@ static void fault_strike(struct injection *injection, struct fault *fault)
     } else if ((why = strike_begin(fault))) {
         fault_fail(fault, why);
     } else {
-        fault->level = level_now(fault, fault->began_ns);
-        strike_drive(fault, fault->level);
+        fault_drive(fault, level_now(fault, fault->began_ns));
     }
 }
 
 static void fault_add(struct injection *injection, const struct fault_order *order)
 {
-    struct fault *fault = injection->count < FAULTS_MAX ? calloc(1, sizeof *fault) : NULL;
+    struct fault *fault = injection->count < NODE_FAULTS_MAX ? calloc(1, sizeof *fault) : NULL;
     if (!fault)
         return; /* it will be listed again, when others are forgotten */
     injection->faults[injection->count++] = fault;
@@ -136,10 +144,8 @@ static void fault_tick(struct fault *fault, int64_t now_ns)
     if (fault->state != FAULT_IS_ACTIVE)
         return;
     double level = level_now(fault, now_ns);
-    if (level != fault->level) {
-        fault->level = level;
-        strike_drive(fault, level);
-    }
+    if (level != fault->level)
+        fault_drive(fault, level);
     const char *why = strike_tick(fault, now_ns);
     if (why)
         fault_end(fault, why);
@@ -175,6 +181,7 @@ void injection_free(struct injection **owner)
     *owner = NULL;
     if (!injection)
         return;
+    injection->ending = true;
     for (size_t i = 0; i < injection->count; i++)
         fault_free(injection->faults[i]);
     if (injection->tick)
@@ -257,7 +264,8 @@ void injection_cured(struct injection *injection, enum remedy remedy)
         did |= REMEDY_BIT(RESTART_SERVICE) | REMEDY_BIT(RESET_NETWORK);
     for (size_t i = 0; i < injection->count; i++) {
         struct fault *fault = injection->faults[i];
-        if (fault->state == FAULT_IS_ACTIVE && fault_infos[fault->kind].cures & did && !is_borne(fault->kind))
+        if (fault->state == FAULT_IS_ACTIVE && fault_infos[fault->kind].cures & did &&
+            !is_borne(fault->kind) && strike_is_out_of_reach(fault))
             fault_end(fault, "cured");
     }
 }
@@ -269,9 +277,13 @@ int injection_isolate(struct injection *injection, bool isolate)
         struct fault *fault = injection->faults[i];
         if (fault->kind != FAULT_NOISY_NEIGHBOUR || !fault->helper.pid)
             continue;
+        count++;
+        if (!isolate && fault->state != FAULT_IS_ACTIVE) {
+            strike_bury(fault); /* it is over, and does not begin again */
+            continue;
+        }
         child_signal(&fault->helper, isolate ? SIGSTOP : SIGCONT);
         fault->isolated = isolate;
-        count++;
     }
     return count;
 }
@@ -302,17 +314,6 @@ void injection_others(const struct injection *injection, struct tree *others)
         if (fault->kind == FAULT_NOISY_NEIGHBOUR && fault->helper.pid && others->count < TREE_MAX)
             others->pid[others->count++] = fault->helper.pid;
     }
-}
-
-size_t injection_children(const struct injection *injection, pid_t *pids, size_t most)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < injection->count && count < most; i++) {
-        const struct fault *fault = injection->faults[i];
-        if (fault->helper.pid && fault->kind == FAULT_NOISY_NEIGHBOUR)
-            pids[count++] = fault->helper.pid;
-    }
-    return count;
 }
 
 /* --- samples -------------------------------------------------------------------------------------------- */

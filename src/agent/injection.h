@@ -56,6 +56,9 @@ struct injection_options {
 /* NULL if out of memory. */
 struct injection *injection_new(struct event_base *base, const struct injection_options *options);
 
+/* Removes what faults of a node agent that was killed left in its scratch folder. */
+void injection_clean(const char *scratch_folder);
+
 /* Ends what is on: a stopped service goes on, helpers end, the disk is given back. */
 void injection_free(struct injection **injection);
 
@@ -87,9 +90,6 @@ void injection_reboot(struct injection *injection);
 
 /* The processes of the node that are not its service's: neighbours. */
 void injection_others(const struct injection *injection, struct tree *others);
-
-/* All children of the node agent's that faults have started, at most `most`; returns their number. */
-size_t injection_children(const struct injection *injection, pid_t *pids, size_t most);
 
 /* The `faults` of a report, a new reference; NULL if there is nothing to tell. */
 json_t *injection_json(struct injection *injection);

@@ -365,8 +365,9 @@ int journal_end(struct journal *journal, const struct journal_entry *entry)
 
 int journal_strike(struct journal *journal, uint64_t fault, duration lease_ns)
 {
+    uint64_t until = (uint64_t)(uptime_ns() + lease_ns);
     journal->struck = fault;
-    journal->struck_until = (uint64_t)(uptime_ns() + lease_ns);
+    journal->struck_until = until > journal->struck_until ? until : journal->struck_until;
     return settle(journal, write_struck(journal->fd, journal));
 }
 

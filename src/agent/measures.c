@@ -8,14 +8,9 @@
 #include "agent/supervisor.h"
 #include "agent/tree.h"
 
-enum { KNOWN_MAX = 4 };
-
 /* The service's processes, and those beside them. */
 static void collect_trees(const struct measures *measures, struct tree *tree, struct tree *others)
 {
-    pid_t known[KNOWN_MAX] = {link_pid(measures->link), measures->warden};
-    size_t count = 2 + injection_children(measures->injection, known + 2, KNOWN_MAX - 2);
-    supervisor_set_known(measures->supervisor, known, count);
     supervisor_tree(measures->supervisor, tree);
     injection_others(measures->injection, others);
     if (supervisor_pid(measures->supervisor) == 0)

@@ -23,7 +23,6 @@ struct measures {
     struct ping *ping;
     struct sampler *sampler;
     struct injection *injection;
-    pid_t warden;
     double offered; /* in the last interval, as a multiple of what ONE instance is provisioned for; < 0:
                        unknown */
 };

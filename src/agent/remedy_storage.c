@@ -17,12 +17,16 @@ static const duration failover_limit_ns =
 
 /* --- failover_storage ----------------------------------------------------------------------------------- */
 
-/* The next start begins in the other folder. */
-static void switch_folders(struct remedies *remedies)
+/* The next start begins in the other folder. 0, or a negative errno and it does not. */
+static int switch_folders(struct remedies *remedies)
 {
     bool standby = !supervisor_on_standby(remedies->options.supervisor);
-    supervisor_set_standby(remedies->options.supervisor, standby);
-    remedy_tell(remedies, standby ? "storage primary -> standby" : "storage standby -> primary");
+    int error = supervisor_set_standby(remedies->options.supervisor, standby);
+    if (error == 0)
+        remedy_tell(remedies, standby ? "storage primary -> standby" : "storage standby -> primary");
+    else
+        text_addf(&remedies->detail, "which folder is in use cannot be written down: %s", strerror(-error));
+    return error;
 }
 
 /* Reads and writes in the other folder are not those that were struck. */
@@ -74,9 +78,8 @@ static void on_copied(void *context, int result, const char *detail)
     remedies->result = result;
     if (result < 0) {
         text_addf(&remedies->detail, "the data was not copied: %s; started again where it was", detail);
-    } else {
+    } else if ((remedies->result = switch_folders(remedies)) == 0) {
         renew_storage(remedies);
-        switch_folders(remedies);
     }
     start_moved(remedies);
 }

@@ -38,6 +38,7 @@ struct sampler {
     uint64_t grown_ns;  /* run plus wait since then */
     uint64_t others_ns; /* run time of the others since then */
     uint64_t writes, writes_ns, errors, arrivals;
+    uint64_t storage_since; /* of the vitals, at the last look */
     double error_ratio;     /* of the writes ... */
     int64_t error_ratio_ns; /* ... as it was then, monotonic; 0: never */
 };
@@ -46,6 +47,11 @@ void samples_set(struct samples *samples, enum metric metric, double value)
 {
     samples->value[metric] = value;
     samples->present |= 1u << metric;
+}
+
+void samples_forget(struct samples *samples, enum metric metric)
+{
+    samples->present &= ~(1u << metric);
 }
 
 bool samples_have(const struct samples *samples, enum metric metric)
@@ -190,11 +196,14 @@ static void take_storage(struct sampler *sampler, const struct tree *tree, struc
     if (has_service && sampler->error_ratio_ns && now_ns - sampler->error_ratio_ns < errors_hold_ns)
         samples_set(samples, METRIC_STORAGE_ERROR_RATIO, sampler->error_ratio);
     sampler->errors = errors;
+    /* One that lasts while others end was begun by a process that has died in it. */
+    bool abandoned = since_ns == sampler->storage_since && writes > sampler->writes;
+    sampler->storage_since = since_ns;
     if (writes > sampler->writes && writes_ns >= sampler->writes_ns)
         latency_ns = (double)(writes_ns - sampler->writes_ns) / (double)(writes - sampler->writes);
     sampler->writes = writes;
     sampler->writes_ns = writes_ns;
-    double age_ns = since_ns ? (double)(monotonic_ns() - (int64_t)since_ns) : -1;
+    double age_ns = since_ns && !abandoned ? (double)(monotonic_ns() - (int64_t)since_ns) : -1;
     if (age_ns > latency_ns && has_service && process_state(tree->pid[0]) != 'T')
         latency_ns = age_ns;
     if (has_service && latency_ns >= 0)

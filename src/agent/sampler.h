@@ -24,6 +24,7 @@ struct samples {
 };
 
 void samples_set(struct samples *samples, enum metric metric, double value);
+void samples_forget(struct samples *samples, enum metric metric);
 bool samples_have(const struct samples *samples, enum metric metric);
 
 struct sampler_options {

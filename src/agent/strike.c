@@ -11,6 +11,7 @@
 #include "inject/leash.h"
 #include "inject/page.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -32,6 +33,7 @@ struct way {
     const char *(*begin)(struct fault *fault);
     void (*drive)(struct fault *fault, double level);
     void (*started)(struct fault *fault);
+    bool (*is_out_of_reach)(const struct fault *fault); /* NULL: ask the page */
     const char *(*tick)(struct fault *fault, int64_t now_ns);
     void (*end)(struct fault *fault);
 };
@@ -165,6 +167,12 @@ static const char *neighbour_tick(struct fault *fault, int64_t now_ns)
     return up && !fault->helper.pid ? "its helper process has ended" : NULL;
 }
 
+/* A drained node has it still, though nobody feels it. */
+static bool neighbour_is_out_of_reach(const struct fault *fault)
+{
+    return fault->isolated || !fault->helper.pid;
+}
+
 static void neighbour_end(struct fault *fault)
 {
     if (fault->isolated)
@@ -183,19 +191,34 @@ static const char *crash_begin(struct fault *fault)
         return "the service is not running";
     if (journal_strike(my->journal, fault->id, fault->until_ns - fault->began_ns) < 0)
         return "the command journal cannot be written";
+    fault->victim = supervisor_pid(my->supervisor);
     return NULL;
+}
+
+/* The process that it struck is gone, and a successor runs. */
+static bool crash_is_out_of_reach(const struct fault *fault)
+{
+    const struct supervisor *supervisor = fault->injection->options.supervisor;
+    return supervisor_state(supervisor) == SERVICE_UP && supervisor_pid(supervisor) != fault->victim;
+}
+
+/* Its victim, while that is there, and never a successor that a remedy has started. */
+static pid_t crash_victim(const struct fault *fault)
+{
+    pid_t pid = supervisor_pid(fault->injection->options.supervisor);
+    return pid == fault->victim ? pid : 0;
 }
 
 static void crash_drive(struct fault *fault, double level)
 {
-    pid_t pid = supervisor_pid(fault->injection->options.supervisor);
+    pid_t pid = crash_victim(fault);
     if (level > 0 && pid > 0)
         kill(pid, SIGKILL);
 }
 
 static void hang_drive(struct fault *fault, double level)
 {
-    pid_t pid = supervisor_pid(fault->injection->options.supervisor);
+    pid_t pid = crash_victim(fault);
     int64_t left_ns = fault->until_ns - monotonic_ns();
     leash_release(&fault->leash_fd);
     if (level > 0 && pid > 0 && left_ns > 0 && leash_hang(pid, left_ns, &fault->leash_fd) < 0)
@@ -205,7 +228,8 @@ static void hang_drive(struct fault *fault, double level)
 static const char *hang_tick(struct fault *fault, int64_t now_ns)
 {
     (void)now_ns;
-    return fault->level > 0 && fault->leash_fd < 0 ? "the service's process could not be stopped" : NULL;
+    bool strikes = fault->level > 0 && crash_victim(fault) > 0;
+    return strikes && fault->leash_fd < 0 ? "the service's process could not be stopped" : NULL;
 }
 
 static void hang_end(struct fault *fault)
@@ -241,8 +265,16 @@ static bool runs_release(const struct fault *fault)
     return versions_current(fault->injection->options.releases) == fault->version;
 }
 
+static bool release_is_out_of_reach(const struct fault *fault)
+{
+    return !runs_release(fault);
+}
+
+/* The old helper was killed with the service's group, but takes its time to die if it has lost much. */
 static void leak_started(struct fault *fault)
 {
+    child_reap(&fault->helper);
+    samples_forget(&fault->injection->last, METRIC_NODE_MEMORY_UTILIZATION); /* of the process before */
     if (runs_release(fault))
         start_helper(fault, "leak", true);
 }
@@ -272,6 +304,7 @@ static const char *loop_tick(struct fault *fault, int64_t now_ns)
     if (pid <= 0 || supervisor_state(fault->injection->options.supervisor) != SERVICE_UP) {
         fault->exits_ns = fault->killed_ns = 0;
     } else if (fault->exits_ns && now_ns >= fault->exits_ns && fault->level > 0) {
+        supervisor_blame_release(fault->injection->options.supervisor);
         kill(pid, SIGTERM);
         fault->bit = true;
         fault->exits_ns = 0;
@@ -307,6 +340,11 @@ static const char *config_begin(struct fault *fault)
     return NULL;
 }
 
+static bool config_is_out_of_reach(const struct fault *fault)
+{
+    return versions_current(fault->injection->options.configs) != fault->version;
+}
+
 static void config_end(struct fault *fault)
 {
     const struct injection_options *my = &fault->injection->options;
@@ -321,6 +359,17 @@ static void config_end(struct fault *fault)
 static void ballast_path(const struct fault *fault, char path[PATH_SIZE])
 {
     snprintf(path, PATH_SIZE, "%s/ballast-%" PRIu64, fault->injection->options.scratch_folder, fault->id);
+}
+
+/* The warden sweeps, unless this node agent was started before it could. */
+void injection_clean(const char *scratch_folder)
+{
+    DIR *scratch = opendir(scratch_folder);
+    for (struct dirent *entry; scratch && (entry = readdir(scratch));)
+        if (strncmp(entry->d_name, "ballast-", strlen("ballast-")) == 0)
+            unlinkat(dirfd(scratch), entry->d_name, 0);
+    if (scratch)
+        closedir(scratch);
 }
 
 static int64_t ballast_bytes(const char *path)
@@ -381,6 +430,13 @@ static const char *full_tick(struct fault *fault, int64_t now_ns)
     return NULL;
 }
 
+static bool full_is_out_of_reach(const struct fault *fault)
+{
+    char path[PATH_SIZE];
+    ballast_path(fault, path);
+    return access(path, F_OK) < 0;
+}
+
 static void full_end(struct fault *fault)
 {
     char path[PATH_SIZE];
@@ -392,15 +448,29 @@ static void full_end(struct fault *fault)
 /* --- node_partition, zone_outage --------------------------------------------------------------------------
  */
 
+/* Whether another fault of that kind, or of the other, is on as well. */
+static bool another_is_on(const struct fault *fault, enum fault_kind kind, enum fault_kind other)
+{
+    const struct injection *injection = fault->injection;
+    for (size_t i = 0; i < injection->count; i++) {
+        const struct fault *each = injection->faults[i];
+        if (each != fault && each->state == FAULT_IS_ACTIVE && each->level > 0 &&
+            (each->kind == (int)kind || each->kind == (int)other))
+            return true;
+    }
+    return false;
+}
+
 static void partition_drive(struct fault *fault, double level)
 {
-    fault->injection->options.cut(fault->injection->options.context, level > 0);
+    bool cut = level > 0 || another_is_on(fault, FAULT_NODE_PARTITION, FAULT_ZONE_OUTAGE);
+    fault->injection->options.cut(fault->injection->options.context, cut);
     fault->bit |= level > 0;
 }
 
 static void partition_end(struct fault *fault)
 {
-    fault->injection->options.cut(fault->injection->options.context, false);
+    partition_drive(fault, 0);
 }
 
 static void outage_drive(struct fault *fault, double level)
@@ -409,7 +479,7 @@ static void outage_drive(struct fault *fault, double level)
     partition_drive(fault, level);
     if (level > 0)
         supervisor_stop(supervisor, NULL, NULL);
-    else
+    else if (!fault->injection->ending)
         supervisor_revive(supervisor);
 }
 
@@ -421,32 +491,55 @@ static void outage_end(struct fault *fault)
 /* --- overload, retry_storm --------------------------------------------------------------------------------
  */
 
+/* How many times their usual requests users send on behalf of that fault now. */
+static double surge_of(const struct fault *fault)
+{
+    const struct injection_options *my = &fault->injection->options;
+    if (fault->state != FAULT_IS_ACTIVE)
+        return 1;
+    if (fault->kind == FAULT_OVERLOAD)
+        return 1 + (fault->intensity - 1) * fault->level;
+    if (fault->kind != FAULT_RETRY_STORM || fault->surge_ns == 0)
+        return 1;
+    return my->usual_per_s > 0 && my->capacity_per_s > 0 ? 2 * my->capacity_per_s / my->usual_per_s : 10;
+}
+
+/* The greatest of all, for `fault` as if it were at `level`. */
+static void surge(struct fault *fault, double level)
+{
+    const struct injection *injection = fault->injection;
+    double most = 1;
+    fault->level = level;
+    for (size_t i = 0; i < injection->count; i++) {
+        double each = surge_of(injection->faults[i]);
+        most = each > most ? each : most;
+    }
+    load_surge(injection->options.load, most);
+}
+
 static void overload_drive(struct fault *fault, double level)
 {
-    load_surge(fault->injection->options.load, 1 + (fault->intensity - 1) * level);
+    surge(fault, level);
 }
 
 static void overload_end(struct fault *fault)
 {
-    load_surge(fault->injection->options.load, 1);
+    surge(fault, 0);
 }
 
 /* Enough for a moment to push the node over the edge; then the retries keep it there. */
 static void storm_drive(struct fault *fault, double level)
 {
-    const struct injection_options *my = &fault->injection->options;
-    double over =
-        my->usual_per_s > 0 && my->capacity_per_s > 0 ? 2 * my->capacity_per_s / my->usual_per_s : 10;
-    load_retry(my->load, level > 0 ? (unsigned)fault->intensity : 0);
-    load_surge(my->load, level > 0 ? over : 1);
+    load_retry(fault->injection->options.load, level > 0 ? (unsigned)fault->intensity : 0);
     fault->surge_ns = level > 0 ? monotonic_ns() + surge_lasts_ns : 0;
+    surge(fault, level);
 }
 
 static const char *storm_tick(struct fault *fault, int64_t now_ns)
 {
     if (fault->surge_ns && now_ns >= fault->surge_ns) {
-        load_surge(fault->injection->options.load, 1);
         fault->surge_ns = 0;
+        surge(fault, fault->level);
     }
     return NULL;
 }
@@ -461,24 +554,27 @@ static void storm_end(struct fault *fault)
 
 /* sensor_fault and clock_skew need nothing: injection.c asks for them when it reports. */
 static const struct way ways[FAULT_COUNT] = {
-    [FAULT_CPU_SPIKE] = {spike_begin, page_drive, NULL, helper_tick, helper_end},
-    [FAULT_NETWORK_DELAY] = {page_begin, page_drive, NULL, NULL, page_end},
-    [FAULT_NETWORK_LOSS] = {page_begin, page_drive, NULL, NULL, page_end},
-    [FAULT_NETWORK_BANDWIDTH] = {page_begin, page_drive, NULL, NULL, page_end},
-    [FAULT_NETWORK_CUT] = {page_begin, page_drive, NULL, NULL, page_end},
-    [FAULT_STORAGE_LATENCY] = {page_begin, page_drive, NULL, NULL, page_end},
-    [FAULT_IO_ERROR] = {page_begin, page_drive, NULL, NULL, page_end},
-    [FAULT_SERVICE_CRASH] = {crash_begin, crash_drive, NULL, NULL, NULL},
-    [FAULT_SERVICE_HANG] = {crash_begin, hang_drive, NULL, hang_tick, hang_end},
-    [FAULT_NOISY_NEIGHBOUR] = {neighbour_begin, page_drive, neighbour_started, neighbour_tick, neighbour_end},
-    [FAULT_MEMORY_LEAK] = {release_begin, page_drive, leak_started, leak_tick, release_end},
-    [FAULT_CRASH_LOOP] = {release_begin, page_drive, loop_started, loop_tick, release_end},
-    [FAULT_BAD_CONFIG] = {config_begin, page_drive, NULL, NULL, config_end},
-    [FAULT_DISK_FULL] = {full_begin, full_drive, NULL, full_tick, full_end},
-    [FAULT_NODE_PARTITION] = {NULL, partition_drive, NULL, NULL, partition_end},
-    [FAULT_ZONE_OUTAGE] = {NULL, outage_drive, NULL, NULL, outage_end},
-    [FAULT_OVERLOAD] = {NULL, overload_drive, NULL, NULL, overload_end},
-    [FAULT_RETRY_STORM] = {NULL, storm_drive, NULL, storm_tick, storm_end},
+    [FAULT_CPU_SPIKE] = {spike_begin, page_drive, NULL, NULL, helper_tick, helper_end},
+    [FAULT_NETWORK_DELAY] = {page_begin, page_drive, NULL, NULL, NULL, page_end},
+    [FAULT_NETWORK_LOSS] = {page_begin, page_drive, NULL, NULL, NULL, page_end},
+    [FAULT_NETWORK_BANDWIDTH] = {page_begin, page_drive, NULL, NULL, NULL, page_end},
+    [FAULT_NETWORK_CUT] = {page_begin, page_drive, NULL, NULL, NULL, page_end},
+    [FAULT_STORAGE_LATENCY] = {page_begin, page_drive, NULL, NULL, NULL, page_end},
+    [FAULT_IO_ERROR] = {page_begin, page_drive, NULL, NULL, NULL, page_end},
+    [FAULT_SERVICE_CRASH] = {crash_begin, crash_drive, NULL, crash_is_out_of_reach, NULL, NULL},
+    [FAULT_SERVICE_HANG] = {crash_begin, hang_drive, NULL, crash_is_out_of_reach, hang_tick, hang_end},
+    [FAULT_NOISY_NEIGHBOUR] = {neighbour_begin, page_drive, neighbour_started, neighbour_is_out_of_reach,
+                               neighbour_tick, neighbour_end},
+    [FAULT_MEMORY_LEAK] = {release_begin, page_drive, leak_started, release_is_out_of_reach, leak_tick,
+                           release_end},
+    [FAULT_CRASH_LOOP] = {release_begin, page_drive, loop_started, release_is_out_of_reach, loop_tick,
+                          release_end},
+    [FAULT_BAD_CONFIG] = {config_begin, page_drive, NULL, config_is_out_of_reach, NULL, config_end},
+    [FAULT_DISK_FULL] = {full_begin, full_drive, NULL, full_is_out_of_reach, full_tick, full_end},
+    [FAULT_NODE_PARTITION] = {NULL, partition_drive, NULL, NULL, NULL, partition_end},
+    [FAULT_ZONE_OUTAGE] = {NULL, outage_drive, NULL, NULL, NULL, outage_end},
+    [FAULT_OVERLOAD] = {NULL, overload_drive, NULL, NULL, NULL, overload_end},
+    [FAULT_RETRY_STORM] = {NULL, storm_drive, NULL, NULL, storm_tick, storm_end},
 };
 
 const char *strike_begin(struct fault *fault)
@@ -499,6 +595,15 @@ void strike_started(struct fault *fault)
         ways[fault->kind].started(fault);
 }
 
+bool strike_is_out_of_reach(const struct fault *fault)
+{
+    const struct page *page = fault->injection->options.page;
+    enum fault_kind kind = (enum fault_kind)fault->kind;
+    if (ways[kind].is_out_of_reach)
+        return ways[kind].is_out_of_reach(fault);
+    return page_is_over(page, kind, page_incarnation(page, kind));
+}
+
 const char *strike_tick(struct fault *fault, int64_t now_ns)
 {
     return ways[fault->kind].tick ? ways[fault->kind].tick(fault, now_ns) : NULL;
@@ -514,10 +619,9 @@ void strike_bury(struct fault *fault)
 {
     if (!fault->helper.pid)
         return;
-    if (fault->isolated) {
+    if (fault->isolated && !another_is_on(fault, FAULT_NOISY_NEIGHBOUR, FAULT_NOISY_NEIGHBOUR))
         page_end(fault);
-        fault->isolated = false;
-    }
+    fault->isolated = false;
     child_reap(&fault->helper);
     clean_up(fault);
 }

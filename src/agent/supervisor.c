@@ -19,7 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { KNOWN_MAX = 8, ACTIVE_PATH_SIZE = 1024 };
+enum { ACTIVE_PATH_SIZE = 1024 };
 
 static const duration listen_limit_ns = 10 * SECOND;
 static const duration patience_ns = 300 * MILLISECOND; /* between SIGTERM and SIGKILL */
@@ -38,8 +38,6 @@ struct supervisor {
     void *done_context;
     int64_t started_ns;
     uint64_t starts;
-    pid_t known[KNOWN_MAX];
-    size_t known_count;
     int exit;         /* of the process that died last, -1: none has */
     pid_t newest;     /* the process started last, dead or alive */
     pid_t pid_before; /* `newest` when the operation under way began */
@@ -47,6 +45,7 @@ struct supervisor {
     uint64_t command; /* that asked for the operation under way; 0: none did */
     int stop_result;  /* what the stop under way will be told as */
     bool busy, start_after_stop, standby;
+    bool blamed;        /* for its end: its release */
     bool reload_wanted; /* while it was starting */
     bool rushed;        /* STOPPING: it was given all its time */
 };
@@ -93,7 +92,8 @@ static void on_death(void *context, int status)
     child_status_text(status, how, sizeof how);
     event_del(supervisor->timer);
     supervisor->state = SERVICE_DEAD;
-    supervisor->exit = child_exit_code(status);
+    supervisor->exit = supervisor->blamed && child_exit_code(status) >= 128 ? 1 : child_exit_code(status);
+    supervisor->blamed = false;
     second_end(supervisor->second); /* it has nobody to work for */
     kill_tree(supervisor);          /* what it left behind would hold its port and its files */
     if (state == SERVICE_STOPPING) {
@@ -365,6 +365,11 @@ void supervisor_reload(struct supervisor *supervisor)
     second_reload(supervisor->second);
 }
 
+void supervisor_blame_release(struct supervisor *supervisor)
+{
+    supervisor->blamed = true;
+}
+
 int supervisor_exit(const struct supervisor *supervisor)
 {
     return supervisor->exit;
@@ -390,20 +395,10 @@ int supervisor_port(const struct supervisor *supervisor)
     return supervisor->options.port;
 }
 
-void supervisor_set_known(struct supervisor *supervisor, const pid_t *known, size_t count)
-{
-    CHECK(count <= KNOWN_MAX);
-    memcpy(supervisor->known, known, count * sizeof *known);
-    supervisor->known_count = count;
-}
-
 void supervisor_tree(const struct supervisor *supervisor, struct tree *tree)
 {
-    pid_t known[KNOWN_MAX + 1], second = second_pid(supervisor->second);
-    memcpy(known, supervisor->known, sizeof supervisor->known);
-    known[supervisor->known_count] = second;
-    tree_collect(tree, supervisor->child.pid, supervisor->options.boot, known,
-                 supervisor->known_count + (second > 0));
+    pid_t second = second_pid(supervisor->second);
+    tree_collect(tree, supervisor->child.pid, supervisor->options.boot);
     if (second > 0 && tree->count < TREE_MAX)
         tree->pid[tree->count++] = second;
 }
@@ -418,11 +413,10 @@ bool supervisor_on_standby(const struct supervisor *supervisor)
     return supervisor->standby;
 }
 
-void supervisor_set_standby(struct supervisor *supervisor, bool standby)
+int supervisor_set_standby(struct supervisor *supervisor, bool standby)
 {
     int error = write_active(supervisor, standby);
-    if (error)
-        fprintf(stderr, "%s: which folder the service uses cannot be written down: %s\n",
-                supervisor->options.agent->name, strerror(-error));
-    supervisor->standby = standby;
+    if (error == 0)
+        supervisor->standby = standby;
+    return error;
 }

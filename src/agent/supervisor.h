@@ -90,6 +90,10 @@ int supervisor_instances(const struct supervisor *supervisor); /* 0, 1 or 2 */
  * it listens. */
 void supervisor_reload(struct supervisor *supervisor);
 
+/* The process that runs now is about to be told to end because its release would end by itself: however it
+ * ends, that counts as an exit with code 1. Programs that do not catch SIGTERM would be told as killed. */
+void supervisor_blame_release(struct supervisor *supervisor);
+
 /* How the last process ended, as a shell tells it: its exit code, or 128 and the signal; -1: none has. */
 int supervisor_exit(const struct supervisor *supervisor);
 
@@ -98,9 +102,7 @@ pid_t supervisor_pid(const struct supervisor *supervisor);       /* 0: dead */
 uint64_t supervisor_starts(const struct supervisor *supervisor); /* so far */
 int supervisor_port(const struct supervisor *supervisor);
 
-/* Children of the node agent that do not belong to the service, so that they are not taken for orphans of it;
- * at most 8. */
-void supervisor_set_known(struct supervisor *supervisor, const pid_t *known, size_t count);
+/* Its processes, those of its second instance included. */
 void supervisor_tree(const struct supervisor *supervisor, struct tree *tree);
 
 /* The process group of the service (not of its second instance), 0: it is dead. */
@@ -109,6 +111,8 @@ pid_t supervisor_group(const struct supervisor *supervisor);
 /* Where the built-in service writes; a service started later begins there. For a program of one's own, {data}
  * is that folder, and NODE/active remembers it for the next node agent. */
 bool supervisor_on_standby(const struct supervisor *supervisor);
-void supervisor_set_standby(struct supervisor *supervisor, bool standby);
+
+/* 0, or a negative errno if it cannot be remembered: then nothing has changed. */
+int supervisor_set_standby(struct supervisor *supervisor, bool standby);
 
 #endif

@@ -122,17 +122,13 @@ static void take_descendant(void *context, pid_t child)
 struct orphans {
     struct tree *tree;
     const char *boot;
-    const pid_t *known;
-    size_t known_count;
 };
 
+/* What we have started in a group of its own is nobody's orphan: the relay, a neighbour, a copy. */
 static void take_orphan(void *context, pid_t child)
 {
     struct orphans *orphans = context;
-    for (size_t i = 0; i < orphans->known_count; i++)
-        if (orphans->known[i] == child)
-            return;
-    if (tree_has(orphans->tree, child))
+    if (tree_has(orphans->tree, child) || (child_is_watched(child) && getpgid(child) == child))
         return;
     if (process_state(child) == 'Z') {
         if (!child_is_watched(child)) /* else somebody wants to know how it ended */
@@ -142,12 +138,12 @@ static void take_orphan(void *context, pid_t child)
     }
 }
 
-void tree_collect(struct tree *tree, pid_t root, const char *boot, const pid_t *known, size_t known_count)
+void tree_collect(struct tree *tree, pid_t root, const char *boot)
 {
     tree->count = 0;
     if (root > 0)
         tree->pid[tree->count++] = root;
-    each_child(getpid(), take_orphan, &(struct orphans){tree, boot, known, known_count});
+    each_child(getpid(), take_orphan, &(struct orphans){tree, boot});
     for (size_t i = 0; i < tree->count; i++)
         each_child(tree->pid[i], take_descendant, tree);
 }

@@ -23,10 +23,10 @@ struct tree {
     size_t count;
 };
 
-/* `root` may be 0: only the orphans. `known` are children of the node agent that are not the service's;
- * orphans that have died are reaped on the way. A process that comes or goes meanwhile may or may not be in
- * it. */
-void tree_collect(struct tree *tree, pid_t root, const char *boot, const pid_t *known, size_t known_count);
+/* `root` may be 0: only the orphans. Children of the node agent in a process group of their own (child.h) are
+ * not the service's, whatever they carry; orphans that have died are reaped on the way. A process that comes
+ * or goes meanwhile may or may not be in it. */
+void tree_collect(struct tree *tree, pid_t root, const char *boot);
 
 void tree_signal(const struct tree *tree, int signal_number);
 

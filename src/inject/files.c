@@ -67,11 +67,16 @@ int files_ask(struct files *files, enum file_call call, size_t bytes, duration *
     return is_full(files->page) && !has_room(files, bytes) ? ENOSPC : 0;
 }
 
+bool files_are_slow(const struct files *files)
+{
+    return wait_of(files) > 0;
+}
+
 void files_wait(const struct files *files, duration wait)
 {
     int64_t until = monotonic_ns() + wait, left;
 
-    while ((left = until - monotonic_ns()) > 0 && wait_of(files) > 0) {
+    while ((left = until - monotonic_ns()) > 0 && files_are_slow(files)) {
         struct timespec nap = {.tv_nsec = left < LOOK_NS ? left : LOOK_NS};
         clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
     }

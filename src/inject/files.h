@@ -53,4 +53,7 @@ int files_ask(struct files *files, enum file_call call, size_t bytes, duration *
  * the wait goes on, as with a slow disk. Touches no errno. */
 void files_wait(const struct files *files, duration wait);
 
+/* True while storage_latency makes this process wait: for those who wait in a way of their own. */
+bool files_are_slow(const struct files *files);
+
 #endif

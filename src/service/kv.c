@@ -21,6 +21,8 @@
 #define COMPACT_FROM_BYTES (1024 * 1024) /* a smaller log is replayed within milliseconds anyway */
 #define SNAPSHOT_BYTES     (256 * 1024)  /* written at a time */
 
+static const duration look_ns = 20 * MILLISECOND; /* while a slow disk is waited for */
+
 /* A node of the tree that tsearch(3) keeps. */
 struct pair {
     uint32_t key_length, value_length;
@@ -126,13 +128,16 @@ enum kv_folder kv_active(const struct kv *kv)
 
 /* --- storage, with its fault --- */
 
+/* Until the wait is over, somebody is in a hurry, or the fault is over. */
 static void wait_for(const struct kv *kv, duration wait)
 {
-    if (wait <= 0)
-        return;
-    struct timespec time = {.tv_sec = wait / SECOND, .tv_nsec = wait % SECOND};
     struct pollfd hurry = {.fd = kv->hurry_fd, .events = POLLIN};
-    ppoll(&hurry, 1, &time, NULL);
+    int64_t until = monotonic_ns() + wait, left;
+    while ((left = until - monotonic_ns()) > 0 && files_are_slow(&kv->files)) {
+        struct timespec slice = {.tv_nsec = left < look_ns ? left : look_ns};
+        if (ppoll(&hurry, 1, &slice, NULL) != 0)
+            return;
+    }
 }
 
 /* What the faults make of a write of `bytes` (0: there is none) and its fsync, after the wait, which is one

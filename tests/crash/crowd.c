@@ -177,31 +177,43 @@ static int connect_to(const char *address)
     return fd;
 }
 
-/* One request, which an HTTP server and an echo both answer; -1: nothing came within two seconds. */
-static duration ask_once(const char *address)
+/* True if something came back within two seconds; `*fine`: and it was no error. */
+static bool ask_once(const char *address, const char *request, bool *fine)
 {
-    static const char request[] = "GET / HTTP/1.1\r\nHost: user\r\nConnection: close\r\n\r\n";
-    char byte;
-    int64_t from_ns = monotonic_ns();
+    char answer[64] = "";
     int fd = connect_to(address);
     if (fd < 0)
-        return -1;
-    struct pollfd answer = {.fd = fd, .events = POLLIN};
-    bool answered = send(fd, request, sizeof request - 1, MSG_NOSIGNAL) > 0 && poll(&answer, 1, 2000) > 0 &&
-                    recv(fd, &byte, 1, 0) == 1;
+        return false;
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    bool answered = send(fd, request, strlen(request), MSG_NOSIGNAL) > 0 && poll(&ready, 1, 2000) > 0 &&
+                    recv(fd, answer, sizeof answer - 1, 0) > 0;
     close(fd);
-    return answered ? monotonic_ns() - from_ns : -1;
+    *fine = strncmp(request, "PING", 4) == 0 || strncmp(answer, "HTTP/1.1 2", 10) == 0;
+    return answered;
 }
 
-duration crowd_ask_user(const char *address, duration quick)
+static int by_size(const void *a, const void *b)
 {
-    duration best_ns = -1;
-    for (int attempt = 0; attempt < 5 && (best_ns < 0 || best_ns > quick); attempt++) {
-        duration took_ns = ask_once(address);
-        if (took_ns >= 0 && (best_ns < 0 || took_ns < best_ns))
-            best_ns = took_ns;
-        else if (took_ns < 0)
-            lab_nap(20 * MILLISECOND);
+    duration x = *(const duration *)a, y = *(const duration *)b;
+    return (x > y) - (x < y);
+}
+
+struct crowd_users crowd_ask_users(const char *address, bool speaks_http)
+{
+    enum { USERS = 8 };
+    static const char write[] = "PUT /kv/crowd HTTP/1.1\r\nHost: user\r\nContent-Length: 1\r\n\r\nx";
+    static const char read[] = "GET /kv/crowd HTTP/1.1\r\nHost: user\r\n\r\n";
+    struct crowd_users users = {0};
+    duration took_ns[USERS];
+    for (int i = 0; i < USERS; i++) {
+        int64_t from_ns = monotonic_ns();
+        bool fine = false;
+        if (!ask_once(address, speaks_http ? i % 2 ? read : write : "PING\r\n", &fine))
+            continue;
+        took_ns[users.answered++] = monotonic_ns() - from_ns;
+        users.failed += !fine;
     }
-    return best_ns;
+    qsort(took_ns, users.answered, sizeof took_ns[0], by_size);
+    users.median_ns = users.answered ? took_ns[users.answered / 2] : 0;
+    return users;
 }

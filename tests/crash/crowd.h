@@ -44,8 +44,12 @@ void crowd_judge(const struct crowd *crowd, const struct lab *lab, struct text *
 /* Likewise for files below a node's folder. */
 void crowd_judge_files(const char *folder, struct text *left);
 
-/* How long a user of that ADDRESS:PORT waits for an answer, at best of a few tries, which end at the first
- * within `quick`; -1: nobody answers at all. */
-duration crowd_ask_user(const char *address, duration quick);
+struct crowd_users {
+    unsigned answered, failed; /* failed: answered with an error */
+    duration median_ns;        /* of the answers */
+};
+
+/* Eight users of that ADDRESS:PORT, one after the other; of the built-in service, every other one writes. */
+struct crowd_users crowd_ask_users(const char *address, bool speaks_http);
 
 #endif
