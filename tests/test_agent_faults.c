@@ -187,6 +187,45 @@ static void a_probe_that_says_something_sees_a_hang(void **state)
     WAIT(world, 10, world_sample(world, "error_ratio", 1) == 0);
 }
 
+/* It rises for fifteen seconds, and is judged by what it has come to. */
+static void a_ramp_is_not_called_invalid_before_it_has_risen(void **state)
+{
+    struct world *world = *state;
+    built_in(world);
+    world_strike(world, 9, "network_delay", 0.2);
+    json_object_set_new(json_array_get(world->faults, 0), "shape", json_string("ramp"));
+    WAIT(world, 10, world_fault_is(world, 9, "state", "active"));
+    int64_t until_ns = monotonic_ns() + 6500 * MILLISECOND;
+    WAIT(world, 10, monotonic_ns() > until_ns);
+    assert_true(world_fault_is(world, 9, "effect", "waiting"));
+    WAIT(world, 10, world_fault_is(world, 9, "effect", "seen"));
+}
+
+/* It dies by our SIGTERM, which it does not catch; what is told is what the release would have done. */
+static void a_release_that_exits_is_told_as_exited(void **state)
+{
+    struct world *world = *state;
+    world_agent_start(world, "", 100, "tcp");
+    WAIT(world, 10, world_is_up(world));
+    world_strike(world, 10, "crash_loop", 0.5);
+    WAIT(world, 10, world_sample(world, "service_up", 1) == 0);
+    assert_true(world_sample(world, "service_exit", -1) == 1);
+    world_order(world, 1, "restart_service"); /* hides it, and cures nothing */
+    WAIT(world, 10, world_outcome_is(world, 1, "done"));
+    WAIT(world, 10, world_sample(world, "service_up", 1) == 0);
+    assert_true(world_fault_is(world, 10, "state", "active"));
+    world_order(world, 2, "rollback_release");
+    WAIT(world, 10, world_outcome_is(world, 2, "done"));
+    WAIT(world, 10, world_fault_is(world, 10, "reason", "cured"));
+}
+
+static void a_probe_may_want_a_certain_answer(void **state)
+{
+    struct world *world = *state;
+    world_agent_start(world, "", 100, "tcp:PING => PONG");
+    WAIT(world, 10, world_sample(world, "service_up", 0) == 1 && world_sample(world, "error_ratio", 0) == 1);
+}
+
 #define STORY(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(int argc, char **argv)
@@ -207,6 +246,9 @@ int main(int argc, char **argv)
         STORY(a_drained_node_has_no_users_until_its_restart),
         STORY(faults_that_cannot_be_struck_say_why),
         STORY(a_probe_that_says_something_sees_a_hang),
+        STORY(a_ramp_is_not_called_invalid_before_it_has_risen),
+        STORY(a_release_that_exits_is_told_as_exited),
+        STORY(a_probe_may_want_a_certain_answer),
     };
     return cmocka_run_group_tests_name("the node agent and faults", stories, NULL, NULL);
 }
