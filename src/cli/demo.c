@@ -40,7 +40,7 @@ static const struct {
 } cases[FAULT_COUNT] = {
     [FAULT_CPU_SPIKE] = {"web-1", "its request loop burns %s of a core"},
     [FAULT_NETWORK_DELAY] = {"web-1", "its link holds every reply back for %s"},
-    [FAULT_STORAGE_LATENCY] = {"db-1", "each write and fsync in its data folder waits %s"},
+    [FAULT_STORAGE_LATENCY] = {"db-1", "each read, write and fsync in its data folder waits %s"},
     [FAULT_SERVICE_CRASH] = {"api-1", "its process is killed"},
     [FAULT_SERVICE_HANG] = {"db-1", "its process is stopped: alive, and silent"},
     [FAULT_NOISY_NEIGHBOUR] = {"web-1", "another process on it takes %s of its processor"},

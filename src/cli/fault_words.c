@@ -2,6 +2,7 @@
 
 #include "cli/cli.h"
 #include "cli/show.h"
+#include "plane/faults.h"
 #include "plane/shapes.h"
 
 #include "base/check.h"
@@ -168,6 +169,9 @@ static void print_range(const struct fault_info *info)
     if (info->unit != UNIT_NONE)
         text_addf(&text, "; intensity %s, from %s to %s", intensity_text(info, info->intensity, usual),
                   intensity_text(info, info->least, least), intensity_text(info, info->most, most));
+    if (info->places == FAULT_AT_PLANE)
+        text_addf(&text, "; for %d s unless --lease says another time, at most %d s", FAULT_STALL_DEFAULT_S,
+                  FAULT_STALL_MAX_S);
     print_below(line);
 }
 
@@ -183,9 +187,11 @@ static void print_composed(enum composed_fault composed)
 {
     char line[128];
     print_head(composed_infos[composed].name, composed_infos[composed].sentence);
-    snprintf(line, sizeof line, "made of %s, unless --of says another kind; its cure is the cure",
+    snprintf(line, sizeof line, "made of %s, unless --of says another kind; what cures that kind cures it",
              fault_kind_name(composed_default(composed)));
     print_below(line);
+    printf("%*s%s inject %s web-1 --of network_delay%s\n", LIST_COLUMN, "", program_name(),
+           composed_infos[composed].name, composed == COMPOSED_FLAPPING ? " --period 20s" : "");
 }
 
 /* What is left to say of one: its shapes, and how to ask for it. */

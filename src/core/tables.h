@@ -43,7 +43,7 @@
     X(SHED_LOAD, "shed_load", true, "refuse a part of the requests until the load is what it can carry")     \
     X(SCALE_OUT, "scale_out", true, "start a second instance that takes half of the load")                   \
     X(ISOLATE_NEIGHBOUR, "isolate_neighbour", true, "take the processor from the process beside it")         \
-    X(CLEAN_DISK, "clean_disk", true, "remove what may be removed from the data folder")                     \
+    X(CLEAN_DISK, "clean_disk", true, "empty the node's scratch folder, where what may be lost lies")        \
     X(ROLLBACK_RELEASE, "rollback_release", true, "run the release before this one")                         \
     X(ROLLBACK_CONFIG, "rollback_config", true, "go back to the configuration before this one")              \
     X(REBOOT_NODE, "reboot_node", true, "start the node afresh, with all that runs on it")                   \
@@ -184,7 +184,7 @@
       0, ANYWHERE, "the node's link holds every reply back that long")                                       \
     X(STORAGE_LATENCY, "storage_latency", STORAGE_LATENCY, 0.25, 0.001, 10.0, SECONDS,                       \
       REMEDY_BIT(FAILOVER_STORAGE), 0, ANYWHERE,                                                             \
-      "each write and fsync in the service's data folder waits that long")                                   \
+      "each read, write and fsync in the service's data folder waits that long")                             \
     X(SERVICE_CRASH, "service_crash", SERVICE_UP, 1.0, 1.0, 1.0, NONE, REMEDY_BIT(RESTART_SERVICE), 0,       \
       ANYWHERE, "the service's process is killed")                                                           \
     X(SERVICE_HANG, "service_hang", ERROR_RATIO, 1.0, 1.0, 1.0, NONE, REMEDY_BIT(RESTART_SERVICE), 0,        \
@@ -234,8 +234,8 @@
 
 /* How a fault's intensity goes over its time. `gray` stays just under what the default policy calls ill, or
  * under the intensity that is asked for. Kinds that are there or not (unit NONE, crash_loop, sensor_fault,
- * clock_skew) are there while the shape is at least at half, and those of unit NONE and crash_loop cannot be
- * gray. */
+ * clock_skew, retry_storm, network_bandwidth) are there while the shape is at least at half, and those of
+ * unit NONE and crash_loop cannot be gray. */
 #define SHAPE_TABLE(X)                                                                                       \
     X(STEP, "step")                                                                                          \
     X(RAMP, "ramp")         /* from nothing to full over its first half; if it has no end, over period_ns */ \

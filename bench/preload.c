@@ -1,6 +1,6 @@
 /* What the preload library of file faults costs a program while no fault is on.
  *
- *     ./run bench faults_plane [--json]
+ *     ./run bench preload [--json]
  *
  * The library stands in this very process beside libc, loaded as a program loads it, with a fault page and
  * vitals. Calls on a closed descriptor, the fastest that there are, are made through libc and through the
@@ -149,7 +149,7 @@ static struct library load(const char *folder)
     void *loaded = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     unlink(path);
     if (!loaded) {
-        fprintf(stderr, "faults_plane: %s\n", dlerror());
+        fprintf(stderr, "preload: %s\n", dlerror());
         exit(3);
     }
     return library_of(loaded);
@@ -166,7 +166,7 @@ static void print(bool json, const char *name, struct cost cost, bool first)
 int main(int argc, char **argv)
 {
     bool json = argc > 1 && strcmp(argv[1], "--json") == 0;
-    char folder[] = "/tmp/faults_plane-XXXXXX", path[64];
+    char folder[] = "/tmp/preload-XXXXXX", path[64];
 
     CHECK(mkdtemp(folder));
     struct library ours = load(folder), libc = library_of(dlopen("libc.so.6", RTLD_NOW));
