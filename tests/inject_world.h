@@ -25,6 +25,17 @@ void pause_ms(int ms);
         }                                                                                                    \
     } while (0)
 
+/* Takes a sample again and again, until one is as expected. */
+#define UNTIL(sample, take, condition)                                                                       \
+    do {                                                                                                     \
+        int64_t until_ns = monotonic_ns() + PATIENCE;                                                        \
+        do {                                                                                                 \
+            if (monotonic_ns() > until_ns)                                                                   \
+                fail_msg("never came true: %s", #condition);                                                 \
+            sample = (take);                                                                                 \
+        } while (!(condition));                                                                              \
+    } while (0)
+
 /* A child that dies with us; 0 in the child. Its end: SIGCONT, the signal, and the status it ended with. */
 pid_t start(void);
 int end(pid_t pid, int number);

@@ -56,17 +56,6 @@ static struct ping_sample ping_after(struct watch *watch, int ms)
     return sample;
 }
 
-/* Lives on, a sample each `ms`, until one is as expected. */
-#define UNTIL(sample, take, condition)                                                                       \
-    do {                                                                                                     \
-        int64_t until_ns = monotonic_ns() + PATIENCE;                                                        \
-        do {                                                                                                 \
-            if (monotonic_ns() > until_ns)                                                                   \
-                fail_msg("never came true: %s", #condition);                                                 \
-            sample = (take);                                                                                 \
-        } while (!(condition));                                                                              \
-    } while (0)
-
 static void strike(struct watch *watch, enum fault_kind kind, double intensity)
 {
     page_set(watch->link->page, kind, intensity, monotonic_ns() + MINUTE);

@@ -119,17 +119,6 @@ static struct load_sample sample_after(struct town *town, int ms)
     return sample;
 }
 
-/* Lives on, a sample each `ms`, until one is as expected. */
-#define UNTIL(sample, take, condition)                                                                       \
-    do {                                                                                                     \
-        int64_t until_ns = monotonic_ns() + PATIENCE;                                                        \
-        do {                                                                                                 \
-            if (monotonic_ns() > until_ns)                                                                   \
-                fail_msg("never came true: %s", #condition);                                                 \
-            sample = (take);                                                                                 \
-        } while (!(condition));                                                                              \
-    } while (0)
-
 static void tell(const char *when, struct load_sample sample)
 {
     print_message("# %s: %.0f/s sent, %.0f/s answered, p99 %.3f s, errors %.2f\n", when, sample.sent_per_s,
