@@ -47,6 +47,9 @@ static void a_fault_strikes_the_victim_of_now_and_spares_its_successor(void **st
         page_intensity(victims, FAULT_NETWORK_DELAY, page_incarnation(victims, FAULT_NETWORK_DELAY)) == 0);
 
     page_renew(page, FAULT_CPU_SPIKE);
+    page_keep(page, FAULT_CPU_SPIKE); /* it came to nothing: the next victim is struck, too */
+    assert_true(page_intensity(page, FAULT_CPU_SPIKE, page_incarnation(page, FAULT_CPU_SPIKE)) > 0);
+    page_renew(page, FAULT_CPU_SPIKE);
     uint64_t successor = page_incarnation(victims, FAULT_CPU_SPIKE);
     assert_true(page_intensity(victims, FAULT_CPU_SPIKE, successor) == 0);
     assert_true(page_intensity(victims, FAULT_CPU_SPIKE, mine) == 0.95);

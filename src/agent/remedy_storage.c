@@ -36,12 +36,17 @@ static void renew_storage(struct remedies *remedies)
     page_renew(remedies->options.page, FAULT_IO_ERROR);
 }
 
+/* Without an answer nobody knows whether it switched; with another one than 200 it did not. */
 static void on_failover(void *context, const struct answer *answer)
 {
     struct remedies *remedies = context;
     bool is_fine = remedy_is_fine(remedies, answer);
-    if (is_fine)
+    if (is_fine) {
         switch_folders(remedies);
+    } else if (answer->status != 0) {
+        page_keep(remedies->options.page, FAULT_STORAGE_LATENCY);
+        page_keep(remedies->options.page, FAULT_IO_ERROR);
+    }
     remedy_finish(remedies, is_fine ? 0 : -EIO, remedies->bytes);
 }
 

@@ -129,6 +129,11 @@ void page_renew(struct page *page, enum fault_kind kind)
     atomic_fetch_add(&slot_of(page, kind)->incarnation, 1);
 }
 
+void page_keep(struct page *page, enum fault_kind kind)
+{
+    atomic_fetch_sub(&slot_of(page, kind)->incarnation, 1);
+}
+
 /* One that is on, struck that incarnation and has time left. */
 static bool strikes(const struct page *page, enum fault_kind kind, uint64_t incarnation)
 {

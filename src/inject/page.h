@@ -48,6 +48,10 @@ void page_level(struct page *page, enum fault_kind kind, double intensity);
  * kind STORAGE_LATENCY count by folder: the agent calls this when it fails over. */
 void page_renew(struct page *page, enum fault_kind kind);
 
+/* Takes page_renew() back: the victim was not replaced after all, and nobody has begun with the new
+ * incarnation. */
+void page_keep(struct page *page, enum fault_kind kind);
+
 /* While DISK_FULL is on: so many bytes may still be written to the node's disk. To be told anew whenever the
  * disk was looked at. */
 void page_set_room(struct page *page, uint64_t bytes);
