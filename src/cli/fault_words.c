@@ -190,8 +190,6 @@ static void print_composed(enum composed_fault composed)
     snprintf(line, sizeof line, "made of %s, unless --of says another kind; what cures that kind cures it",
              fault_kind_name(composed_default(composed)));
     print_below(line);
-    printf("%*s%s inject %s web-1 --of network_delay%s\n", LIST_COLUMN, "", program_name(),
-           composed_infos[composed].name, composed == COMPOSED_FLAPPING ? " --period 20s" : "");
 }
 
 /* What is left to say of one: its shapes, and how to ask for it. */
@@ -240,5 +238,8 @@ int list_kinds(const char *word, bool json)
             print_composed((enum composed_fault)composed);
     if (one.kind >= 0)
         print_more((enum fault_kind)one.kind);
+    if (one.composed >= 0)
+        printf("%*s%s inject %s web-1 --of network_delay%s\n", LIST_COLUMN, "", program_name(),
+               composed_infos[one.composed].name, one.composed == COMPOSED_FLAPPING ? " --period 20s" : "");
     return EXIT_DONE;
 }
