@@ -27,7 +27,8 @@
 #include <string.h>
 
 /* What has died is started again, and no more: leases, not remedies, are to end the faults. A dead relay is
- * replaced only after the look. */
+ * replaced only after the look; and a service does not start on a full disk, so there are restarts for longer
+ * than a lease. */
 static const char policy[] =
     "version: 1\n"
     "detectors:\n"
@@ -40,13 +41,17 @@ static const char policy[] =
     "    steps: [{do: reset_network, settle: 100ms, within: 3s}, {do: reset_network, settle: "
     "100ms, within: 3s}, page_human]\n"
     "  - on: service-down\n"
-    "    steps: [{do: restart_service, settle: 100ms, within: 3s}, {do: "
-    "restart_service, settle: 100ms, within: 3s}, "
-    "page_human]\n"
+    "    steps:\n"
+    "      - {do: restart_service, settle: 100ms, within: 3s}\n"
+    "      - {do: restart_service, settle: 100ms, within: 3s}\n"
+    "      - {do: restart_service, settle: 100ms, within: 3s}\n"
+    "      - {do: restart_service, settle: 100ms, within: 3s}\n"
+    "      - {do: restart_service, settle: 100ms, within: 3s}\n"
+    "      - page_human\n"
     "guards:\n"
     "  max_disrupted: 100%\n"
     "  breaker: {unhealthy: 100%, at_least: 1000}\n"
-    "  per_target: {cooldown: 0s, backoff: no, attempts: {max: 16, within: 5s}}\n"
+    "  per_target: {cooldown: 600ms, backoff: no, attempts: {max: 16, within: 5s}}\n"
     "  recurrence: 0s\n"
     "  rate: {fleet: no, target: no, rule: no, kind: no}\n"
     "  flapping: no\n"
