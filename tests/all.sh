@@ -80,9 +80,9 @@ run_tests() {
         ! command -v shellcheck >/dev/null || note 1 'shell scripts' check_shell
     fi
     # More at a time than there are processors, since most of them mostly wait; but not of whole labs.
-    test_in "$build" --num-processes $(($(nproc) * 2)) --no-suite e2e "${slow[@]}" "${names[@]}"
+    test_in "$build" --num-processes $(($(nproc) + 1)) --no-suite e2e "${slow[@]}" "${names[@]}"
     test_in "$build" --num-processes "$(nproc)" --suite e2e "${slow[@]}" "${names[@]}"
-    test_in "$build-asan" --num-processes $(($(nproc) * 2)) --timeout-multiplier 3 --no-suite e2e --no-suite fuzz "${slow[@]}" "${names[@]}"
+    test_in "$build-asan" --num-processes $(($(nproc) + 1)) --timeout-multiplier 3 --no-suite e2e --no-suite fuzz "${slow[@]}" "${names[@]}"
     # Four at a time, so that eight searches take a minute.
     HOMEOSTAT_FUZZ_SECONDS=$fuzz_seconds test_in "$build-asan" --suite fuzz --num-processes 4 "${names[@]}"
     ((passed + failed > 0)) || note 0 "a test called ${names[*]}" false

@@ -6,6 +6,17 @@
 
 #include "agent/spool.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SLOWER 20
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SLOWER 20
+#endif
+#endif
+#ifndef SLOWER
+#define SLOWER 1 /* sanitizers take their time */
+#endif
+
 enum { FIRST_BOOT = 0xa1, SECOND_BOOT = 0xb2 };
 
 const char *spool_folder(const struct world *world); /* until the next call */

@@ -23,17 +23,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SLOWER 20
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SLOWER 20
-#endif
-#endif
-#ifndef SLOWER
-#define SLOWER 1 /* sanitizers take their time */
-#endif
-
 /* Takes all that is pending, as a control plane would that stores at once; returns how many came in order,
  * without a repetition and without holes other than those told of by `gap`. */
 static size_t drain(struct spool *spool, uint64_t boot, const struct gap *gap)
