@@ -23,8 +23,8 @@ is_healed() {
 printf '%s\n' 'version: 1' 'rules:' '  - {if: service_up < 1, for: 0s, do: page_human}' >"$folder/people.yaml"
 
 check 'cpu_spike on web-1' is_healed cpu_spike web-1 restart_service
-check 'storage_latency on db-1' is_healed storage_latency db-1 failover_storage
 check 'service_crash on api-1' is_healed service_crash api-1 restart_service
+check 'storage_latency on db-1' is_healed storage_latency db-1 failover_storage
 check 'the run before can still be read' says 0 'service-down' homeostat incidents --db "$folder/lab/demo-previous.db"
 check 'not healed: exit status 1 and why' says 1 'not healed: no remedy was .*incident 1 of api-1' \
     demo --policy "$folder/people.yaml" --fault service_crash
