@@ -82,7 +82,7 @@ run_tests() {
     # More at a time than there are processors, since most of them mostly wait; but not of whole labs.
     test_in "$build" --num-processes $(($(nproc) + 1)) --no-suite e2e "${slow[@]}" "${names[@]}"
     test_in "$build" --num-processes "$(nproc)" --suite e2e "${slow[@]}" "${names[@]}"
-    test_in "$build-asan" --num-processes $(($(nproc) + 1)) --timeout-multiplier 3 --no-suite e2e --no-suite fuzz "${slow[@]}" "${names[@]}"
+    test_in "$build-asan" --timeout-multiplier 3 --no-suite e2e --no-suite fuzz "${slow[@]}" "${names[@]}"
     # Four at a time, so that eight searches take a minute.
     HOMEOSTAT_FUZZ_SECONDS=$fuzz_seconds test_in "$build-asan" --suite fuzz --num-processes 4 "${names[@]}"
     ((passed + failed > 0)) || note 0 "a test called ${names[*]}" false
