@@ -23,7 +23,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { ROUNDS = 21, CALLS = 200000, BYTES = 64 };
+enum { ROUNDS = 21, CALLS = 20000, BYTES = 64 };
 
 static char bytes[BYTES];
 
