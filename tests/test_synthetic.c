@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/text.h"
 #include "plane/plane.h"
 #include "synthetic/state.h"
 
@@ -35,6 +36,9 @@ struct lab {
     int status; /* of the newest answer */
     json_t *json;
 };
+
+static json_t *newest_answer; /* these two for who waits in vain */
+static char newest_log[96];
 
 /* --- a lab ---------------------------------------------------------------------------------------------- */
 
@@ -95,6 +99,7 @@ static void lab_open(struct lab *lab, uint32_t nodes, duration interval_ns)
     assert_non_null(mkdtemp(lab->folder));
     snprintf(lab->database, sizeof lab->database, "%s/lab.db", lab->folder);
     snprintf(lab->log, sizeof lab->log, "%s/fleet.log", lab->folder);
+    text_copy(newest_log, sizeof newest_log, lab->log);
     lab->scenario = calloc(1, sizeof *lab->scenario);
     assert_non_null(lab->scenario);
     synthetic_fleet(lab->scenario, nodes);
@@ -130,7 +135,7 @@ static int ask(struct lab *lab, const char *method, const char *path, const char
     json_decref(lab->json);
     lab->status = client_call("127.0.0.1", lab->port, method, path, NULL, body, body ? strlen(body) : 0,
                               5 * SECOND, &text);
-    lab->json = text ? json_loads(text, 0, NULL) : NULL;
+    newest_answer = lab->json = text ? json_loads(text, 0, NULL) : NULL;
     free(text);
     return lab->status;
 }
@@ -151,6 +156,18 @@ static const json_t *element(const struct lab *lab, const char *list, const char
     return NULL;
 }
 
+/* What the newest answer was, and what the processes complained of: one of them may have ended. */
+static void say_more(void)
+{
+    char line[512];
+    FILE *log = fopen(newest_log, "re");
+    json_dumpf(newest_answer, stderr, JSON_COMPACT);
+    while (log && fgets(line, sizeof line, log))
+        fprintf(stderr, "\nlog: %s", line);
+    if (log)
+        fclose(log);
+}
+
 static void breathe(void)
 {
     nanosleep(&(struct timespec){.tv_nsec = 20 * MILLISECOND}, NULL);
@@ -160,8 +177,10 @@ static void breathe(void)
     do {                                                                                                     \
         int64_t until_ns = monotonic_ns() + PATIENCE_NS;                                                     \
         while (!(expression)) {                                                                              \
-            if (monotonic_ns() > until_ns)                                                                   \
+            if (monotonic_ns() > until_ns) {                                                                 \
+                say_more();                                                                                  \
                 fail_msg("waited in vain for: %s", #expression);                                             \
+            }                                                                                                \
             breathe();                                                                                       \
         }                                                                                                    \
     } while (0)

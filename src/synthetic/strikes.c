@@ -100,8 +100,8 @@ static void add(struct node *node, const struct fault_order *order)
         return;
     }
     enum metric metric = fault_infos[order->kind].metric;
-    strike->has_before = (node->last_present & 1u << metric) != 0;
-    strike->before = node->last[metric];
+    strike->has_before = metric != METRIC_NONE && (node->last_present & 1u << metric) != 0;
+    strike->before = strike->has_before ? node->last[metric] : 0;
     if (strike->intensity == 0 && fault_infos[order->kind].least > 0)
         strike->intensity = fault_infos[order->kind].intensity;
     if (lease_ns <= 0)
