@@ -5,7 +5,9 @@
  * The library stands in this very process beside libc, loaded as a program loads it, with a fault page and
  * vitals. Calls on a closed descriptor, the fastest that there are, are made through libc and through the
  * library in turn; the difference of the medians of 21 rounds is what a call costs more. The last rows are
- * calls on a file below the folder. */
+ * calls on a file below the folder. After a system call the processor has forgotten where jumps lead, which
+ * makes any jump dear: the last column is the library's own cost, with calls behind it that return at once.
+ */
 #include "base/check.h"
 #include "base/clock.h"
 #include "inject/page.h"
@@ -23,7 +25,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { ROUNDS = 21, CALLS = 20000, BYTES = 64 };
+enum { ROUNDS = 21, CALLS = 20000, INSTANT_CALLS = 1000000, BYTES = 64 };
 
 static char bytes[BYTES];
 
@@ -140,14 +142,15 @@ static struct library load(const char *folder)
     struct page *page;
     int vitals_fd = memfd_create("vitals", 0);
 
-    set_number(PRELOAD_PAGE, page_create(&page));
+    int page_fd = page_create(&page);
+    CHECK(fcntl(page_fd, F_SETFD, 0) == 0); /* for own_costs() */
+    set_number(PRELOAD_PAGE, page_fd);
     CHECK(ftruncate(vitals_fd, sizeof(struct vitals)) == 0);
     set_number(PRELOAD_VITALS, vitals_fd);
     setenv(PRELOAD_DATA, folder, 1);
     snprintf(path, sizeof(path), "%s/library.so", folder);
     CHECK(preload_write(path) == 0);
     void *loaded = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    unlink(path);
     if (!loaded) {
         fprintf(stderr, "preload: %s\n", dlerror());
         exit(3);
@@ -155,32 +158,85 @@ static struct library load(const char *folder)
     return library_of(loaded);
 }
 
-static void print(bool json, const char *name, struct cost cost, bool first)
+/* --- calls that return at once -------------------------------------------------------------------------- */
+
+/* In a process with instant.so, and perhaps the library, preloaded: a line of ns a call for each. */
+static int time_instants(void)
+{
+    struct library library = library_of(RTLD_DEFAULT);
+    double times[ROUNDS];
+
+    for (enum call call = READ; call < CALL_COUNT; call++) {
+        for (int round = 0; round < ROUNDS; round++)
+            times[round] = ns_each(&library, call, -1, INSTANT_CALLS);
+        printf("%.3f\n", median(times));
+    }
+    return 0;
+}
+
+static void read_instants(const char *preloaded, double ns[CALL_COUNT])
+{
+    char command[3 * PATH_MAX], self[PATH_MAX] = "";
+
+    CHECK(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
+    snprintf(command, sizeof(command), "LD_PRELOAD='%s' '%s' --instants", preloaded, self);
+    FILE *lines = popen(command, "r");
+    CHECK(lines);
+    for (enum call call = READ; call < CALL_COUNT; call++)
+        CHECK(fscanf(lines, "%lf", &ns[call]) == 1);
+    CHECK(pclose(lines) == 0);
+}
+
+/* What the library takes by itself, ns a call. */
+static void own_costs(const char *folder, double own[CALL_COUNT])
+{
+    char both[2 * PATH_MAX];
+    double without[CALL_COUNT];
+
+    snprintf(both, sizeof(both), "%s/library.so:%s", folder, INSTANT);
+    read_instants(INSTANT, without);
+    read_instants(both, own);
+    for (enum call call = READ; call < CALL_COUNT; call++)
+        own[call] -= without[call];
+}
+
+static void print(bool json, const char *name, struct cost cost, const double *own)
 {
     if (json)
-        printf("%s\"%s_ns\":%.1f,\"%s_more_ns\":%.1f", first ? "" : ",", name, cost.libc, name, cost.more);
+        printf("\"%s_ns\":%.1f,\"%s_more_ns\":%.1f,", name, cost.libc, name, cost.more);
     else
-        printf("  %-22s %10.1f %10.1f\n", name, cost.libc, cost.more);
+        printf("  %-22s %10.1f %10.1f", name, cost.libc, cost.more);
+    if (json && own)
+        printf("\"%s_own_ns\":%.2f,", name, *own);
+    else if (!json && own)
+        printf(" %10.2f", *own);
+    printf(json ? "" : "\n");
 }
 
 int main(int argc, char **argv)
 {
     bool json = argc > 1 && strcmp(argv[1], "--json") == 0;
     char folder[] = "/tmp/preload-XXXXXX", path[64];
+    double own[CALL_COUNT];
 
+    if (argc > 1 && strcmp(argv[1], "--instants") == 0)
+        return time_instants();
     CHECK(mkdtemp(folder));
     struct library ours = load(folder), libc = library_of(dlopen("libc.so.6", RTLD_NOW));
     snprintf(path, sizeof(path), "%s/file", folder);
+    own_costs(folder, own);
     int fd = open(path, O_RDWR | O_CREAT, 0600);
     CHECK(fd >= 0 && write(fd, bytes, sizeof(bytes)) == BYTES);
     printf(json ? "{"
                 : "file calls with the preload library, no fault on: ns of CPU a call\n\n"
-                  "                               libc  +library\n");
+                  "                               libc  +library        own\n");
     for (enum call call = READ; call < CALL_COUNT; call++)
-        print(json, names[call], cost_of(&libc, &ours, call, -1, CALLS), call == READ);
-    print(json, "file_pread", cost_of(&libc, &ours, PREAD, fd, CALLS), false);
-    print(json, "file_pwrite", cost_of(&libc, &ours, PWRITE, fd, CALLS), false);
-    printf(json ? "}\n" : "");
+        print(json, names[call], cost_of(&libc, &ours, call, -1, CALLS), &own[call]);
+    print(json, "file_pread", cost_of(&libc, &ours, PREAD, fd, CALLS), NULL);
+    print(json, "file_pwrite", cost_of(&libc, &ours, PWRITE, fd, CALLS), NULL);
+    printf(json ? "\"calls\":%d}\n" : "", CALLS);
+    unlink(path);
+    snprintf(path, sizeof(path), "%s/library.so", folder);
     unlink(path);
     rmdir(folder);
     return 0;
