@@ -1,4 +1,6 @@
-/* A bench for tests of the store: a folder of its own, a writer, and what its thread has told. */
+/* A bench for tests of the store: a folder of its own, a writer, and what its thread has told. With
+ * HOMEOSTAT_TEST_STORE=postgresql://... (tests/with_postgres.sh) the store is a schema of its own on that
+ * server. */
 #ifndef TESTS_STORE_BENCH_H
 #define TESTS_STORE_BENCH_H
 
@@ -12,6 +14,7 @@
 #include "store/store.h"
 
 #include <errno.h>
+#include <libpq-fe.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +25,7 @@
 struct bench {
     char folder[64];
     char path[96];
+    char store[512]; /* the path, or the address with the schema */
     char error[1024];
     struct store_writer *writer;
     pthread_mutex_t mutex;
@@ -49,6 +53,31 @@ static void note_durable(void *context, uint64_t ticket, const char *error)
     pthread_mutex_unlock(&bench->mutex);
 }
 
+/* Runs SQL on the server of the tests, which may be on its way back. */
+static inline void bench_sql(const char *sql)
+{
+    PGconn *connection = PQconnectdb(getenv("HOMEOSTAT_TEST_STORE"));
+    for (int tried = 0; PQstatus(connection) != CONNECTION_OK && tried < 1000; tried++) {
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+        PQreset(connection);
+    }
+    PQclear(PQexec(connection, "SET client_min_messages = warning"));
+    PGresult *result = PQexec(connection, sql);
+    if (PQresultStatus(result) == PGRES_FATAL_ERROR)
+        print_error("%s: %s\n", sql, PQresultErrorMessage(result));
+    assert_int_not_equal(PQresultStatus(result), PGRES_FATAL_ERROR);
+    PQclear(result);
+    PQfinish(connection);
+}
+
+/* The schema has the name of the folder. */
+static inline void bench_schema(const struct bench *bench, const char *order, const char *rest)
+{
+    char sql[256];
+    snprintf(sql, sizeof sql, "%s SCHEMA \"%s\"%s", order, strrchr(bench->folder, '/') + 1, rest);
+    bench_sql(sql);
+}
+
 static inline struct bench *bench_new(void)
 {
     struct bench *bench = calloc(1, sizeof *bench);
@@ -56,6 +85,13 @@ static inline struct bench *bench_new(void)
     snprintf(bench->folder, sizeof bench->folder, "/tmp/homeostat-store-XXXXXX");
     assert_non_null(mkdtemp(bench->folder));
     snprintf(bench->path, sizeof bench->path, "%s/lab.db", bench->folder);
+    const char *server = getenv("HOMEOSTAT_TEST_STORE");
+    snprintf(bench->store, sizeof bench->store, "%s", bench->path);
+    if (server) {
+        bench_schema(bench, "CREATE", "");
+        snprintf(bench->store, sizeof bench->store, "%s?options=-csearch_path%%3D%%22%s%%22", server,
+                 strrchr(bench->folder, '/') + 1);
+    }
     pthread_mutex_init(&bench->mutex, NULL);
     pthread_cond_init(&bench->told, NULL);
     return bench;
@@ -63,7 +99,7 @@ static inline struct bench *bench_new(void)
 
 static inline void bench_open(struct bench *bench)
 {
-    int result = store_writer_open(&bench->writer, bench->path, note_durable, bench, bench->error,
+    int result = store_writer_open(&bench->writer, bench->store, note_durable, bench, bench->error,
                                    sizeof bench->error);
     if (result != 0)
         print_error("%s\n", bench->error);
@@ -80,6 +116,8 @@ static inline void bench_free(struct bench *bench)
         unlink(path);
     }
     assert_int_equal(rmdir(bench->folder), 0);
+    if (getenv("HOMEOSTAT_TEST_STORE"))
+        bench_schema(bench, "DROP", " CASCADE");
     pthread_cond_destroy(&bench->told);
     pthread_mutex_destroy(&bench->mutex);
     free(bench);
@@ -115,7 +153,7 @@ static inline void bench_commit(struct bench *bench, uint64_t ticket)
 static inline struct store *bench_reader(struct bench *bench)
 {
     struct store *store = NULL;
-    int result = store_open(&store, bench->path, bench->error, sizeof bench->error);
+    int result = store_open(&store, bench->store, bench->error, sizeof bench->error);
     if (result != 0)
         print_error("%s\n", bench->error);
     assert_int_equal(result, 0);

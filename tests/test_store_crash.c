@@ -410,6 +410,7 @@ static void a_newer_epoch_fences_the_older(void **state)
     assert_true(bench_wait(bench, 1));
     sqlite3 *newer;
     assert_int_equal(sqlite3_open(bench->path, &newer), SQLITE_OK);
+    sqlite3_busy_timeout(newer, 5000);
     assert_int_equal(sqlite3_exec(newer, "UPDATE control SET epoch = 2", NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(newer);
     put_step(bench->writer, 2);

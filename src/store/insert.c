@@ -3,168 +3,92 @@
 #include "base/check.h"
 #include "store/shape.h"
 
+#include <math.h>
 #include <string.h>
 
-static int prepare(sqlite3 *db, const char *sql, sqlite3_stmt **statement)
+static const struct row_shape *const shapes[INSERT_COUNT] = {
+    [INSERT_NODE] = &node_shape,         [INSERT_INCIDENT] = &incident_shape,
+    [INSERT_EVIDENCE] = &evidence_shape, [INSERT_TIMELINE] = &timeline_shape,
+    [INSERT_COMMAND] = &command_shape,   [INSERT_BLOCK] = &block_shape,
+    [INSERT_TARGET] = &target_shape,     [INSERT_FAULT] = &fault_shape,
+    [INSERT_GAP] = &gap_shape,           [INSERT_CONTROL] = &control_shape,
+};
+
+unsigned insert_sql(enum insert insert, struct text *sql, enum value_type types[VALUES_MAX])
 {
-    return sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL);
+    const struct row_shape *shape = shapes[insert];
+    unsigned count = 0;
+    if (insert == INSERT_EVIDENCE_REST) {
+        text_add(sql, "DELETE FROM evidence WHERE incident = $1 AND place >= $2");
+        types[count++] = VALUE_INTEGER;
+        types[count++] = VALUE_INTEGER;
+    } else if (insert == INSERT_POLICY) {
+        text_add(sql, "INSERT INTO policies (version, at, text) VALUES ($1, $2, $3)");
+        types[count++] = VALUE_INTEGER;
+        types[count++] = VALUE_INTEGER;
+        types[count++] = VALUE_TEXT;
+    } else {
+        shape_insert_sql(shape, sql);
+        for (unsigned i = 0; i < shape->count; i++)
+            if (shape->columns[i].use != USE_COMPUTED)
+                types[count++] = shape_type(&shape->columns[i]);
+    }
+    CHECK(!sql->cut && count <= VALUES_MAX);
+    return count;
 }
 
-static int prepare_shape(sqlite3 *db, const struct row_shape *shape, sqlite3_stmt **statement)
+static int run_shaped(const struct inserter *inserter, enum insert insert, const void *row)
 {
-    char bytes[4096];
-    struct text sql = text_over(bytes, sizeof bytes);
-    shape_insert_sql(shape, &sql);
-    CHECK(!sql.cut);
-    return prepare(db, bytes, statement);
+    struct value values[VALUES_MAX];
+    char bytes[SHAPE_SCRATCH_SIZE];
+    struct text scratch = text_over(bytes, sizeof bytes);
+    unsigned count = shape_write(shapes[insert], row, values, &scratch);
+    return inserter->run(inserter->context, insert, values, count);
 }
 
-/* Names each metric's column, so a metric without its migration is noticed when the store is opened. */
-static int prepare_samples(sqlite3 *db, sqlite3_stmt **statement)
+static int run_incident(const struct inserter *inserter, const struct incident *incident)
 {
-    char bytes[2048];
-    struct text sql = text_over(bytes, sizeof bytes);
-    text_add(&sql, "INSERT INTO samples (node, at, boot, sequence");
-    for (unsigned metric = 0; metric < METRIC_COUNT; metric++)
-        text_addf(&sql, ", %s", metric_name((enum metric)metric));
-    text_add(&sql, ") VALUES (?, ?, ?, ?");
-    for (unsigned metric = 0; metric < METRIC_COUNT; metric++)
-        text_add(&sql, ", ?");
-    text_add(&sql, ")");
-    CHECK(!sql.cut);
-    return prepare(db, bytes, statement);
-}
-
-int inserts_open(struct inserts *inserts, sqlite3 *db)
-{
-    *inserts = (struct inserts){.db = db, .block_number = -1};
-    const struct {
-        const struct row_shape *shape;
-        sqlite3_stmt **statement;
-    } shaped[] = {
-        {&node_shape, &inserts->node},         {&incident_shape, &inserts->incident},
-        {&evidence_shape, &inserts->evidence}, {&timeline_shape, &inserts->timeline},
-        {&command_shape, &inserts->command},   {&block_shape, &inserts->block},
-        {&target_shape, &inserts->target},     {&fault_shape, &inserts->fault},
-        {&gap_shape, &inserts->gap},           {&control_shape, &inserts->control},
-    };
-    int code = SQLITE_OK;
-    for (size_t i = 0; i < COUNT_OF(shaped) && code == SQLITE_OK; i++)
-        code = prepare_shape(db, shaped[i].shape, shaped[i].statement);
-    if (code == SQLITE_OK)
-        code = prepare_samples(db, &inserts->samples);
-    if (code == SQLITE_OK)
-        code = prepare(db, "DELETE FROM evidence WHERE incident = ? AND place >= ?", &inserts->evidence_rest);
-    if (code == SQLITE_OK)
-        code = prepare(db, "INSERT INTO policies (version, at, text) VALUES (?, ?, ?)", &inserts->policy);
-    if (code == SQLITE_OK)
-        code =
-            prepare(db,
-                    "INSERT INTO samples_blocks VALUES (?, ?, ?) ON CONFLICT (block) DO UPDATE SET "
-                    "first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at)",
-                    &inserts->samples_block);
-    return code;
-}
-
-/* Runs a bound statement that yields no rows, and makes it ready for the next. The code of the reset is the
- * more precise one. */
-static int run(sqlite3_stmt *statement)
-{
-    int step = sqlite3_step(statement);
-    int reset = sqlite3_reset(statement);
-    return step == SQLITE_DONE ? SQLITE_OK : reset;
-}
-
-static int insert_shaped(const struct row_shape *shape, sqlite3_stmt *statement, const void *row)
-{
-    int code = shape_bind(shape, statement, row);
-    return code == SQLITE_OK ? run(statement) : code;
-}
-
-static int insert_incident(struct inserts *inserts, const struct incident *incident)
-{
-    int code = insert_shaped(&incident_shape, inserts->incident, incident);
+    int code = run_shaped(inserter, INSERT_INCIDENT, incident);
     CHECK(incident->evidence_count <= CONDITION_MAX);
-    for (uint8_t place = 0; place < incident->evidence_count && code == SQLITE_OK; place++) {
+    for (uint8_t place = 0; place < incident->evidence_count && code == 0; place++) {
         struct evidence_row row = {
             .incident = incident->id, .place = place, .evidence = incident->evidence[place]};
-        code = insert_shaped(&evidence_shape, inserts->evidence, &row);
+        code = run_shaped(inserter, INSERT_EVIDENCE, &row);
     }
-    if (code != SQLITE_OK)
+    if (code != 0)
         return code;
-    sqlite3_bind_int64(inserts->evidence_rest, 1, (sqlite3_int64)incident->id);
-    sqlite3_bind_int(inserts->evidence_rest, 2, incident->evidence_count);
-    return run(inserts->evidence_rest);
+    struct value rest[] = {value_integer((int64_t)incident->id), value_integer(incident->evidence_count)};
+    return inserter->run(inserter->context, INSERT_EVIDENCE_REST, rest, COUNT_OF(rest));
 }
 
-static int write_block(struct inserts *inserts)
-{
-    if (inserts->block_number < 0)
-        return SQLITE_OK;
-    sqlite3_bind_int64(inserts->samples_block, 1, inserts->block_number);
-    sqlite3_bind_int64(inserts->samples_block, 2, inserts->block_first_at);
-    sqlite3_bind_int64(inserts->samples_block, 3, inserts->block_last_at);
-    inserts->block_number = -1;
-    return run(inserts->samples_block);
-}
-
-/* The sample with this id is at `at`: widens its block. */
-static int widen_block(struct inserts *inserts, int64_t id, int64_t at)
-{
-    if (inserts->block_number != id / SAMPLES_PER_BLOCK) {
-        int code = write_block(inserts);
-        if (code != SQLITE_OK)
-            return code;
-        inserts->block_number = id / SAMPLES_PER_BLOCK;
-        inserts->block_first_at = inserts->block_last_at = at;
-    }
-    if (at < inserts->block_first_at)
-        inserts->block_first_at = at;
-    if (at > inserts->block_last_at)
-        inserts->block_last_at = at;
-    return SQLITE_OK;
-}
-
-static int insert_samples(struct inserts *inserts, const struct row *row)
+static int run_samples(const struct inserter *inserter, const struct row *row)
 {
     struct samples_head head;
+    double values[METRIC_COUNT];
     memcpy(&head, row->bytes, sizeof head);
-    const unsigned char *values = row->bytes + sizeof head;
-    char boot[17];
-    boot_text(boot, head.boot);
-    sqlite3_stmt *statement = inserts->samples;
-    sqlite3_bind_int64(statement, 1, head.node);
-    sqlite3_bind_int64(statement, 2, head.at);
-    int code = sqlite3_bind_text(statement, 3, boot, 16, SQLITE_TRANSIENT);
-    sqlite3_bind_int64(statement, 4, (sqlite3_int64)head.sequence);
+    const unsigned char *next = row->bytes + sizeof head;
     for (int metric = 0; metric < METRIC_COUNT; metric++) {
-        if (!(head.present >> metric & 1)) {
-            sqlite3_bind_null(statement, 5 + metric);
-            continue;
+        values[metric] = (double)NAN;
+        if (head.present >> metric & 1) {
+            memcpy(&values[metric], next, sizeof values[metric]);
+            next += sizeof values[metric];
         }
-        double value;
-        memcpy(&value, values, sizeof value);
-        values += sizeof value;
-        sqlite3_bind_double(statement, 5 + metric, value);
     }
-    if (code == SQLITE_OK)
-        code = run(statement);
-    return code == SQLITE_OK ? widen_block(inserts, sqlite3_last_insert_rowid(inserts->db), head.at) : code;
+    return inserter->samples(inserter->context, &head, values);
 }
 
 /* The row's text follows its two numbers. */
-static int insert_policy(struct inserts *inserts, const struct row *row)
+static int run_policy(const struct inserter *inserter, const struct row *row)
 {
     struct policy_row policy;
     const char *text = (const char *)row->bytes + offsetof(struct policy_row, text);
     memcpy(&policy, row->bytes, offsetof(struct policy_row, text));
-    sqlite3_bind_int64(inserts->policy, 1, (sqlite3_int64)policy.version);
-    sqlite3_bind_int64(inserts->policy, 2, policy.at);
-    int code = sqlite3_bind_text(inserts->policy, 3, text, -1, SQLITE_STATIC);
-    return code == SQLITE_OK ? run(inserts->policy) : code;
+    struct value values[] = {value_integer((int64_t)policy.version), value_integer(policy.at),
+                             value_text(text, strlen(text))};
+    return inserter->run(inserter->context, INSERT_POLICY, values, COUNT_OF(values));
 }
 
-int inserts_row(struct inserts *inserts, const struct row *row)
+static int run_row(const struct inserter *inserter, const struct row *row)
 {
     union {
         struct node_row node;
@@ -178,56 +102,44 @@ int inserts_row(struct inserts *inserts, const struct row *row)
         struct control_row control;
     } of;
     if (row->kind == ROW_SAMPLES)
-        return insert_samples(inserts, row);
+        return run_samples(inserter, row);
     if (row->kind == ROW_POLICY)
-        return insert_policy(inserts, row);
+        return run_policy(inserter, row);
     CHECK(row->size <= sizeof of);
     memcpy(&of, row->bytes,
            row->size); /* a text at its end may be shorter than its member: it brings its NUL */
     switch (row->kind) {
     case ROW_NODE:
-        return insert_shaped(&node_shape, inserts->node, &of.node);
+        return run_shaped(inserter, INSERT_NODE, &of.node);
     case ROW_INCIDENT:
-        return insert_incident(inserts, &of.incident);
+        return run_incident(inserter, &of.incident);
     case ROW_TIMELINE:
-        return insert_shaped(&timeline_shape, inserts->timeline, &of.timeline);
+        return run_shaped(inserter, INSERT_TIMELINE, &of.timeline);
     case ROW_COMMAND:
-        return insert_shaped(&command_shape, inserts->command, &of.command);
+        return run_shaped(inserter, INSERT_COMMAND, &of.command);
     case ROW_BLOCK:
-        return insert_shaped(&block_shape, inserts->block, &of.block);
+        return run_shaped(inserter, INSERT_BLOCK, &of.block);
     case ROW_TARGET:
-        return insert_shaped(&target_shape, inserts->target, &of.target);
+        return run_shaped(inserter, INSERT_TARGET, &of.target);
     case ROW_FAULT:
-        return insert_shaped(&fault_shape, inserts->fault, &of.fault);
+        return run_shaped(inserter, INSERT_FAULT, &of.fault);
     case ROW_GAP:
-        return insert_shaped(&gap_shape, inserts->gap, &of.gap);
+        return run_shaped(inserter, INSERT_GAP, &of.gap);
     case ROW_CONTROL:
-        return insert_shaped(&control_shape, inserts->control, &of.control);
+        return run_shaped(inserter, INSERT_CONTROL, &of.control);
     case ROW_SAMPLES:
     case ROW_POLICY:
         break;
     }
-    return SQLITE_INTERNAL; /* the row is of none of our kinds: the batch is not what rows_add() made */
+    CHECK(false); /* the row is of none of our kinds: the batch is not what rows_add() made */
+    return -1;
 }
 
-int inserts_finish(struct inserts *inserts)
+int insert_rows(const struct inserter *inserter, const struct rows *rows)
 {
-    return write_block(inserts);
-}
-
-void inserts_forget(struct inserts *inserts)
-{
-    inserts->block_number = -1;
-}
-
-void inserts_close(struct inserts *inserts)
-{
-    sqlite3_stmt *statements[] = {inserts->node,          inserts->incident, inserts->evidence,
-                                  inserts->evidence_rest, inserts->timeline, inserts->command,
-                                  inserts->block,         inserts->target,   inserts->fault,
-                                  inserts->gap,           inserts->samples,  inserts->samples_block,
-                                  inserts->policy,        inserts->control};
-    for (size_t i = 0; i < COUNT_OF(statements); i++)
-        sqlite3_finalize(statements[i]);
-    *inserts = (struct inserts){.block_number = -1};
+    struct row row;
+    int code = 0;
+    for (size_t at = 0; code == 0 && rows_next(rows, &at, &row);)
+        code = run_row(inserter, &row);
+    return code;
 }

@@ -1,20 +1,34 @@
-/* Inserts: the prepared statements that put rows into the database, inside a transaction of the caller. */
+/* Inserts: which statements a row becomes, and with which values. A database prepares the statements and runs
+ * them, inside a transaction of its own. */
 #ifndef STORE_INSERT_H
 #define STORE_INSERT_H
 
+#include "base/text.h"
 #include "store/rows.h"
+#include "store/value.h"
 
-#include <sqlite3.h>
+#include <stdint.h>
 
-enum { SAMPLES_PER_BLOCK = 4096 }; /* ids of samples in one row of samples_blocks; part of the schema */
-
-struct inserts {
-    sqlite3 *db;
-    sqlite3_stmt *node, *incident, *evidence, *evidence_rest, *timeline, *command, *block, *target, *fault,
-        *gap, *samples, *samples_block, *policy, *control;
-    int64_t block_number; /* of the samples since the last inserts_finish(); -1: none */
-    int64_t block_first_at, block_last_at;
+enum insert {
+    INSERT_NODE,
+    INSERT_INCIDENT,
+    INSERT_EVIDENCE,
+    INSERT_EVIDENCE_REST, /* deletes what an incident had more of before */
+    INSERT_TIMELINE,
+    INSERT_COMMAND,
+    INSERT_BLOCK,
+    INSERT_TARGET,
+    INSERT_FAULT,
+    INSERT_GAP,
+    INSERT_POLICY,
+    INSERT_CONTROL,
+    INSERT_COUNT
 };
+
+enum { INSERT_SQL_SIZE = 4096 };
+
+/* The statement with parameters $1, $2 ..., and the type of each; returns how many there are. */
+unsigned insert_sql(enum insert insert, struct text *sql, enum value_type types[VALUES_MAX]);
 
 /* A samples row without the values that are not there: this head, then one double per bit of `present`. */
 struct samples_head {
@@ -23,11 +37,16 @@ struct samples_head {
     uint32_t node, present;
 };
 
-/* All return SQLite codes. */
-int inserts_open(struct inserts *inserts, sqlite3 *db);
-int inserts_row(struct inserts *inserts, const struct row *row);
-int inserts_finish(struct inserts *inserts);  /* before COMMIT */
-void inserts_forget(struct inserts *inserts); /* after ROLLBACK */
-void inserts_close(struct inserts *inserts);
+/* How a database takes them; both return 0 or a number of its own that ends the batch. The values live during
+ * the call. */
+struct inserter {
+    int (*run)(void *context, enum insert insert, const struct value *values, unsigned count);
+    /* `values` has METRIC_COUNT of them, NaN for those that are not there. */
+    int (*samples)(void *context, const struct samples_head *head, const double *values);
+    void *context;
+};
+
+/* All rows in their order; 0, or what the inserter returned. */
+int insert_rows(const struct inserter *inserter, const struct rows *rows);
 
 #endif

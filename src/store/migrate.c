@@ -1,6 +1,7 @@
 #include "store/migrate.h"
 
 #include "base/check.h"
+#include "base/crc.h"
 #include "base/units.h"
 #include "store/sqlite.h"
 
@@ -21,7 +22,7 @@ static int migrate_step(sqlite3 *db, int version)
 {
     const struct migration *migration = &migrations[version - 1];
     char *note =
-        sqlite3_mprintf("INSERT INTO migrations VALUES (%d, %Q, %lld);"
+        sqlite3_mprintf("INSERT INTO migrations (version, name, applied_at) VALUES (%d, %Q, %lld);"
                         "PRAGMA user_version = %d; PRAGMA application_id = %d; COMMIT",
                         version, migration->name, (long long)wall_clock(), version, DATABASE_APPLICATION_ID);
     if (!note)
@@ -76,6 +77,38 @@ static int look_for_damage(sqlite3 *db, const char *path, char *error, size_t er
     return 0;
 }
 
+static uint32_t checksum_of(int version)
+{
+    return crc32_add(0, migrations[version - 1].sql, strlen(migrations[version - 1].sql));
+}
+
+/* Steps that were taken are those that we know. Those from before there were checksums get theirs now. */
+static int compare_checksums(sqlite3 *db, const char *path, char *error, size_t error_size)
+{
+    for (int version = 1; version <= migrations_count; version++) {
+        char sql[160];
+        int64_t changed = 0;
+        snprintf(sql, sizeof sql, "SELECT count(*) FROM migrations WHERE version = %d AND checksum <> %u",
+                 version, checksum_of(version));
+        if (database_number(db, sql, &changed) != SQLITE_OK)
+            return database_failure(db, path, error, error_size);
+        if (changed) {
+            snprintf(error, error_size,
+                     "%s: its migration %d is not the one that this homeostat knows: it was made by another "
+                     "build. Start "
+                     "that one, or name another file",
+                     path, version);
+            return -EINVAL;
+        }
+        snprintf(sql, sizeof sql,
+                 "UPDATE migrations SET checksum = %u WHERE version = %d AND checksum IS NULL",
+                 checksum_of(version), version);
+        if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+            return database_failure(db, path, error, error_size);
+    }
+    return 0;
+}
+
 int migrate(sqlite3 *db, const char *path, char *error, size_t error_size)
 {
     int version = database_version(db, path, migrations_count, error, error_size);
@@ -86,5 +119,7 @@ int migrate(sqlite3 *db, const char *path, char *error, size_t error_size)
     if (sqlite3_exec(db, settings, NULL, NULL, NULL) != SQLITE_OK)
         return database_failure(db, path, error, error_size);
     int result = version > 0 ? look_for_damage(db, path, error, error_size) : 0;
-    return result == 0 ? migrate_from(db, path, version, error, error_size) : result;
+    if (result == 0)
+        result = migrate_from(db, path, version, error, error_size);
+    return result == 0 ? compare_checksums(db, path, error, error_size) : result;
 }

@@ -11,8 +11,10 @@ struct migration {
     const char *sql;
 };
 
-extern const struct migration migrations[]; /* the n-th leads to schema n, counted from 1 */
+extern const struct migration migrations[]; /* SQLite's: the n-th leads to schema n, counted from 1 */
 extern const int migrations_count;
+extern const struct migration postgres_migrations[]; /* the same for PostgreSQL, which counts its own */
+extern const int postgres_migrations_count;
 
 /* Makes an open file ready to be written: looks whose it is, settles how it is made durable, looks for damage
  * in what a restore reads, and takes the migrations that are missing, one transaction each. 0, or a negative

@@ -1,10 +1,9 @@
 #include "store/store.h"
 
 #include "base/check.h"
-#include "store/insert.h"
-#include "store/migrate.h"
+#include "store/database.h"
 #include "store/shape.h"
-#include "store/sqlite.h"
+#include "store/writer.h"
 
 #include <errno.h>
 #include <math.h>
@@ -14,50 +13,42 @@
 #include <string.h>
 
 struct store {
-    sqlite3 *db;
-    char *path;
-    char problem[1024];
+    const struct database *database;
+    void *reading;
+    struct store_writer *writer; /* that it follows, or NULL */
+    char problem[1024];          /* of our own; "": the database has one, or there is none */
 };
 
-int store_open(struct store **store, const char *path, char *error, size_t error_size)
+int store_open(struct store **store, const char *name, char *error, size_t error_size)
 {
     *store = NULL;
     struct store *made = calloc(1, sizeof *made);
-    if (!made || !(made->path = strdup(path))) {
-        free(made);
+    if (!made) {
         snprintf(error, error_size, "out of memory");
         return -ENOMEM;
     }
-    int result = database_open(&made->db, path, DATABASE_READ, error, error_size);
-    if (result == 0)
-        result = database_version(made->db, path, migrations_count, error, error_size);
-    if (result >= 0 && result < migrations_count) {
-        snprintf(error, error_size,
-                 "%s has schema %d and this homeostat reads schema %d: start the control plane on it once, "
-                 "which brings "
-                 "it up to date",
-                 path, result, migrations_count);
-        result = -EINVAL;
-    }
+    const char *target;
+    made->database = database_of(name, &target);
+    int result = made->database->read_open(&made->reading, target, error, error_size);
     if (result < 0)
         store_close(&made);
     *store = made;
-    return result < 0 ? result : 0;
+    return result;
 }
 
 void store_close(struct store **store)
 {
     if (!*store)
         return;
-    sqlite3_close((*store)->db);
-    free((*store)->path);
+    if ((*store)->reading)
+        (*store)->database->read_close(&(*store)->reading);
     free(*store);
     *store = NULL;
 }
 
 const char *store_problem(const struct store *store)
 {
-    return store->problem;
+    return store->problem[0] ? store->problem : store->database->problem(store->reading);
 }
 
 /* --- a cursor over the rows of one shape -------------------------------------------------------------- */
@@ -65,14 +56,10 @@ const char *store_problem(const struct store *store)
 struct cursor {
     struct store *store;
     const struct row_shape *shape;
-    sqlite3_stmt *statement;
+    void *question;
+    struct value values[VALUES_MAX];
     int result; /* rows so far, or a negative errno */
 };
-
-static int fail(struct store *store)
-{
-    return database_failure(store->db, store->path, store->problem, sizeof store->problem);
-}
 
 static void cursor_open_sql(struct cursor *cursor, struct store *store, const struct row_shape *shape,
                             const struct text *sql)
@@ -80,9 +67,22 @@ static void cursor_open_sql(struct cursor *cursor, struct store *store, const st
     CHECK(!sql->cut);
     store->problem[0] = '\0';
     *cursor = (struct cursor){.store = store, .shape = shape};
-    if (sqlite3_prepare_v2(store->db, sql->bytes, (int)sql->length + 1, &cursor->statement, NULL) !=
-        SQLITE_OK)
-        cursor->result = fail(store);
+    if (store->writer && !writer_reaches(store->writer)) {
+        snprintf(store->problem, sizeof store->problem, "the database server does not answer");
+        cursor->result = -EAGAIN;
+        return;
+    }
+    cursor->question = store->database->ask(store->reading, sql->bytes);
+    if (cursor->question)
+        return;
+    cursor->result = -EIO;
+    if (store->writer && store->database->is_lost && store->database->is_lost(store->reading))
+        writer_doubt(store->writer);
+}
+
+void store_follow(struct store *store, struct store_writer *writer)
+{
+    store->writer = writer;
 }
 
 /* `rest` is what follows FROM table: numbers only, so it needs no parameters. */
@@ -96,35 +96,34 @@ static void cursor_open(struct cursor *cursor, struct store *store, const struct
     cursor_open_sql(cursor, store, shape, &sql);
 }
 
-/* True while there is a row that SQLite could read. */
-static bool cursor_step(struct cursor *cursor)
+/* True while there is a row that the database could read. */
+static bool cursor_step(struct cursor *cursor, unsigned columns)
 {
     if (cursor->result < 0)
         return false;
-    int code = sqlite3_step(cursor->statement);
-    if (code == SQLITE_ROW) {
+    int code = cursor->store->database->step(cursor->question, cursor->values, columns);
+    if (code > 0)
         cursor->result++;
-        return true;
-    }
-    if (code != SQLITE_DONE)
-        cursor->result = fail(cursor->store);
-    return false;
+    else if (code < 0)
+        cursor->result = code;
+    return code > 0;
 }
 
 static bool cursor_refuse(struct cursor *cursor, const char *table, const char *column)
 {
     struct store *store = cursor->store;
-    snprintf(store->problem, sizeof store->problem, "%s: %s.%s holds something that homeostat never wrote",
-             store->path, table, column);
+    snprintf(store->problem, sizeof store->problem,
+             "%s.%s in the %s store holds something that homeostat never wrote", table, column,
+             store->database->name);
     cursor->result = -EBADMSG;
     return false;
 }
 
 static bool cursor_next(struct cursor *cursor, void *row)
 {
-    if (!cursor_step(cursor))
+    if (!cursor_step(cursor, cursor->shape->count))
         return false;
-    const char *column = shape_read(cursor->shape, cursor->statement, row);
+    const char *column = shape_read(cursor->shape, cursor->values, row);
     if (!column)
         return true;
     return cursor_refuse(cursor, cursor->shape->table, column);
@@ -132,7 +131,8 @@ static bool cursor_next(struct cursor *cursor, void *row)
 
 static int cursor_close(struct cursor *cursor)
 {
-    sqlite3_finalize(cursor->statement);
+    cursor->store->database->finish(cursor->question);
+    cursor->question = NULL;
     return cursor->result;
 }
 
@@ -169,8 +169,8 @@ static int read_evidence(struct store *store, struct incident *incident)
     if (result < 0 || count == incident->evidence_count)
         return result;
     snprintf(store->problem, sizeof store->problem,
-             "%s: incident %llu has %d rows of evidence and should have %d", store->path,
-             (unsigned long long)incident->id, count, incident->evidence_count);
+             "incident %llu has %d rows of evidence and should have %d", (unsigned long long)incident->id,
+             count, incident->evidence_count);
     return -EBADMSG;
 }
 
@@ -331,36 +331,20 @@ int store_control(struct store *store, struct control_row *row)
 
 /* --- samples and policy, which have no shape ---------------------------------------------------------- */
 
-/* CROSS JOIN keeps the order of the tables: the few blocks that overlap the span first, then their samples.
- */
-static void samples_sql(struct text *sql, uint32_t node, instant from, instant to)
-{
-    text_add(sql, "SELECT at, boot, sequence");
-    for (unsigned metric = 0; metric < METRIC_COUNT; metric++)
-        text_addf(sql, ", %s", metric_name((enum metric)metric));
-    text_addf(sql,
-              " FROM samples_blocks CROSS JOIN samples ON samples.id BETWEEN block * %d AND block * %d + %d"
-              " WHERE last_at >= %lld AND first_at <= %lld AND +node = %u AND at BETWEEN %lld AND %lld"
-              " ORDER BY at, samples.id",
-              SAMPLES_PER_BLOCK, SAMPLES_PER_BLOCK, SAMPLES_PER_BLOCK - 1, (long long)from, (long long)to,
-              node, (long long)from, (long long)to);
-}
-
 static bool read_samples(struct cursor *cursor, struct samples_row *row)
 {
-    if (!cursor_step(cursor))
+    const struct value *values = cursor->values;
+    if (!cursor_step(cursor, 3 + METRIC_COUNT))
         return false;
-    sqlite3_stmt *statement = cursor->statement;
-    row->at = sqlite3_column_int64(statement, 0);
-    const char *boot = (const char *)sqlite3_column_text(statement, 1);
-    if (!boot || !boot_parse(boot, &row->boot))
+    row->at = values[0].integer;
+    if (values[1].type != VALUE_TEXT || !boot_parse(values[1].text, &row->boot))
         return cursor_refuse(cursor, "samples", "boot");
-    row->sequence = (uint64_t)sqlite3_column_int64(statement, 2);
+    row->sequence = (uint64_t)values[2].integer;
     row->present = 0;
     for (int metric = 0; metric < METRIC_COUNT; metric++) {
-        bool there = sqlite3_column_type(statement, 3 + metric) != SQLITE_NULL;
+        bool there = values[3 + metric].type == VALUE_REAL;
         row->present |= (uint32_t)there << metric;
-        row->value[metric] = there ? sqlite3_column_double(statement, 3 + metric) : 0;
+        row->value[metric] = there ? values[3 + metric].real : 0;
     }
     return true;
 }
@@ -370,11 +354,64 @@ int store_samples(struct store *store, uint32_t node, instant from, instant to, 
 {
     char bytes[2048];
     struct text sql = text_over(bytes, sizeof bytes);
-    samples_sql(&sql, node, from, to);
+    store->database->samples_sql(&sql, node, from, to);
     struct cursor cursor;
     struct samples_row row = {.node = node};
     cursor_open_sql(&cursor, store, NULL, &sql);
     while (read_samples(&cursor, &row) && each(context, &row))
+        ;
+    return cursor_close(&cursor);
+}
+
+int store_rollups(struct store *store, uint32_t node, enum metric metric, int step_s, instant from,
+                  instant to, each_rollup *each, void *context)
+{
+    char bytes[512];
+    struct text sql = text_over(bytes, sizeof bytes);
+    text_addf(&sql,
+              "SELECT at, least, most, mean, last, count FROM rollups WHERE node = %u AND metric = '%s' AND "
+              "step_s = %d "
+              "AND at BETWEEN %lld AND %lld ORDER BY at",
+              node, metric_name(metric), step_s, (long long)from, (long long)to);
+    struct cursor cursor;
+    bool wanted = true;
+    cursor_open_sql(&cursor, store, NULL, &sql);
+    while (wanted && cursor_step(&cursor, 6)) {
+        const struct value *values = cursor.values;
+        struct rollup_row row = {.at = values[0].integer,
+                                 .least = values[1].real,
+                                 .most = values[2].real,
+                                 .mean = values[3].real,
+                                 .last = values[4].real,
+                                 .count = (double)values[5].integer};
+        wanted = each(context, &row);
+    }
+    return cursor_close(&cursor);
+}
+
+static bool take_instant(void *context, const struct value *values)
+{
+    if (values[0].type == VALUE_INTEGER)
+        *(instant *)context = values[0].integer;
+    return false;
+}
+
+int store_history(struct store *store, instant *raw_from, instant *minutes_from)
+{
+    *raw_from = *minutes_from = INSTANT_NONE;
+    int code = store_ask(store, "SELECT at FROM history WHERE what = 'raw'", 1, take_instant, raw_from);
+    return code < 0 ? code
+                    : store_ask(store, "SELECT min(at) FROM rollups WHERE step_s = 60", 1, take_instant,
+                                minutes_from);
+}
+
+int store_ask(struct store *store, const char *sql, unsigned columns, each_values *each, void *context)
+{
+    struct text text = {.bytes = (char *)sql, .capacity = strlen(sql) + 1, .length = strlen(sql)};
+    struct cursor cursor;
+    CHECK(columns <= VALUES_MAX);
+    cursor_open_sql(&cursor, store, NULL, &text);
+    while (cursor_step(&cursor, columns) && each(context, cursor.values))
         ;
     return cursor_close(&cursor);
 }
@@ -387,11 +424,10 @@ int store_policy(struct store *store, struct policy_row *row, char **text)
     struct text sql = {.bytes = bytes, .capacity = sizeof bytes, .length = sizeof bytes - 1};
     struct cursor cursor;
     cursor_open_sql(&cursor, store, NULL, &sql);
-    if (cursor_step(&cursor)) {
-        row->version = (uint64_t)sqlite3_column_int64(cursor.statement, 0);
-        row->at = sqlite3_column_int64(cursor.statement, 1);
-        const char *found = (const char *)sqlite3_column_text(cursor.statement, 2);
-        row->text = *text = found ? strdup(found) : NULL;
+    if (cursor_step(&cursor, 3)) {
+        row->version = (uint64_t)cursor.values[0].integer;
+        row->at = cursor.values[1].integer;
+        row->text = *text = cursor.values[2].type == VALUE_TEXT ? strdup(cursor.values[2].text) : NULL;
         if (!*text)
             cursor.result = -ENOMEM;
     }

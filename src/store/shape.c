@@ -313,7 +313,7 @@ void shape_insert_sql(const struct row_shape *shape, struct text *sql)
         if (shape->columns[i].use != USE_COMPUTED)
             text_addf(sql, "%s%s", parameters++ ? ", " : "", shape->columns[i].name);
     for (unsigned i = 1; i <= parameters; i++)
-        text_addf(sql, "%s?%u", i == 1 ? ") VALUES (" : ", ", i);
+        text_addf(sql, "%s$%u", i == 1 ? ") VALUES (" : ", ", i);
     text_add(sql, ")");
     if (!shape->key)
         return;
@@ -326,7 +326,8 @@ void shape_insert_sql(const struct row_shape *shape, struct text *sql)
             continue;
         text_addf(sql, "%s%s = ", first ? "" : ", ", column->name);
         if (greatest)
-            text_addf(sql, "max(%s, excluded.%s)", column->name, column->name);
+            text_addf(sql, "CASE WHEN excluded.%s > %s.%s THEN excluded.%s ELSE %s.%s END", column->name,
+                      shape->table, column->name, column->name, shape->table, column->name);
         else
             text_addf(sql, "excluded.%s", column->name);
         first = false;
@@ -340,7 +341,7 @@ void shape_select_sql(const struct row_shape *shape, struct text *sql)
     text_addf(sql, " FROM %s", shape->table);
 }
 
-/* --- binding ------------------------------------------------------------------------------------------ */
+/* --- writing ------------------------------------------------------------------------------------------ */
 
 void boot_text(char *out, uint64_t boot)
 {
@@ -349,31 +350,48 @@ void boot_text(char *out, uint64_t boot)
     out[16] = '\0';
 }
 
-static int bind_calls(sqlite3_stmt *statement, int at, const struct node_row *row)
+/* A text that stands in no member is written behind the others in `scratch`, with its NUL. */
+static struct value written(struct text *scratch, size_t from)
 {
-    char bytes[CALLS_MAX * NODE_NAME_SIZE];
-    struct text names = text_over(bytes, sizeof bytes);
-    CHECK(row->calls_count <= CALLS_MAX);
-    for (uint32_t i = 0; i < row->calls_count; i++)
-        text_addf(&names, "%s%s", i ? " " : "", row->calls[i]);
-    return sqlite3_bind_text(statement, at, bytes, (int)names.length, SQLITE_TRANSIENT);
+    struct value value = value_text(scratch->bytes + from, scratch->length - from);
+    CHECK(!scratch->cut && scratch->length + 1 < scratch->capacity);
+    scratch->length++;
+    return value;
 }
 
-static int bind_changes(sqlite3_stmt *statement, int at, const struct target *target)
+static struct value value_of_calls(const struct node_row *row, struct text *scratch)
 {
-    char bytes[CHANGES_MAX * 24];
-    struct text list = text_over(bytes, sizeof bytes);
+    size_t from = scratch->length;
+    CHECK(row->calls_count <= CALLS_MAX);
+    for (uint32_t i = 0; i < row->calls_count; i++)
+        text_addf(scratch, "%s%s", i ? " " : "", row->calls[i]);
+    return written(scratch, from);
+}
+
+static struct value value_of_changes(const struct target *target, struct text *scratch)
+{
+    size_t from = scratch->length;
     for (uint32_t i = 0; i < CHANGES_MAX; i++) {
         instant changed_at = target->changed_at[(target->change_next + i) % CHANGES_MAX];
         if (changed_at != INSTANT_NONE)
-            text_addf(&list, "%s%lld", list.length ? " " : "", (long long)changed_at);
+            text_addf(scratch, "%s%lld", scratch->length > from ? " " : "", (long long)changed_at);
     }
-    return sqlite3_bind_text(statement, at, bytes, (int)list.length, SQLITE_TRANSIENT);
+    return written(scratch, from);
+}
+
+static struct value value_of_boot(const unsigned char *member, struct text *scratch)
+{
+    uint64_t boot;
+    char hex[17];
+    size_t from = scratch->length;
+    memcpy(&boot, member, sizeof boot);
+    boot_text(hex, boot);
+    text_add(scratch, hex);
+    return written(scratch, from);
 }
 
 /* All whole numbers; the member may stand anywhere, so it is copied by its size. */
-static int bind_whole(sqlite3_stmt *statement, int at, const struct column *column,
-                      const unsigned char *member)
+static struct value value_of_whole(const struct column *column, const unsigned char *member)
 {
     uint64_t wide = 0;
     uint32_t half = 0;
@@ -383,40 +401,37 @@ static int bind_whole(sqlite3_stmt *statement, int at, const struct column *colu
         memcpy(&half, member, sizeof half);
     else
         CHECK(column->size == 1);
-    sqlite3_int64 value = column->size == sizeof wide   ? (sqlite3_int64)wide
-                          : column->size == sizeof half ? (sqlite3_int64)half
-                                                        : *member;
+    int64_t value = column->size == sizeof wide   ? (int64_t)wide
+                    : column->size == sizeof half ? (int64_t)half
+                                                  : *member;
     if ((column->type == COLUMN_INSTANT && value == INSTANT_NONE) ||
         (column->type == COLUMN_INDEX && half == NO_INDEX))
-        return sqlite3_bind_null(statement, at);
-    return sqlite3_bind_int64(statement, at, value);
+        return value_null();
+    return value_integer(value);
 }
 
-static int bind_column(sqlite3_stmt *statement, int at, const struct column *column, const unsigned char *row)
+static struct value value_of(const struct column *column, const unsigned char *row, struct text *scratch)
 {
     const unsigned char *member = row + column->offset;
+    const char *word;
     double real;
-    uint64_t boot;
-    char hex[17];
     switch (column->type) {
     case COLUMN_REAL:
         memcpy(&real, member, sizeof real);
-        return isnan(real) ? sqlite3_bind_null(statement, at) : sqlite3_bind_double(statement, at, real);
+        return isnan(real) ? value_null() : value_real(real);
     case COLUMN_TEXT:
-        return sqlite3_bind_text(statement, at, (const char *)member,
-                                 (int)strnlen((const char *)member, column->size), SQLITE_STATIC);
+        return value_text((const char *)member, strnlen((const char *)member, column->size));
     case COLUMN_BOOT:
-        memcpy(&boot, member, sizeof boot);
-        boot_text(hex, boot);
-        return sqlite3_bind_text(statement, at, hex, 16, SQLITE_TRANSIENT);
+        return value_of_boot(member, scratch);
     case COLUMN_WORD:
-        return sqlite3_bind_text(statement, at, column->words->name(*member), -1, SQLITE_STATIC);
+        word = column->words->name(*member);
+        return value_text(word, strlen(word));
     case COLUMN_CALLS:
-        return bind_calls(statement, at, (const struct node_row *)(const void *)row);
+        return value_of_calls((const struct node_row *)(const void *)row, scratch);
     case COLUMN_CHANGES:
-        return bind_changes(statement, at, &((const struct target_row *)(const void *)row)->target);
+        return value_of_changes(&((const struct target_row *)(const void *)row)->target, scratch);
     case COLUMN_ONE:
-        return sqlite3_bind_int(statement, at, 1);
+        return value_integer(1);
     case COLUMN_U64:
     case COLUMN_U32:
     case COLUMN_INDEX:
@@ -426,20 +441,42 @@ static int bind_column(sqlite3_stmt *statement, int at, const struct column *col
     case COLUMN_NS:
         break;
     }
-    return bind_whole(statement, at, column, member);
+    return value_of_whole(column, member);
 }
 
-int shape_bind(const struct row_shape *shape, sqlite3_stmt *statement, const void *row)
+unsigned shape_write(const struct row_shape *shape, const void *row, struct value *values,
+                     struct text *scratch)
 {
-    int at = 0;
-    for (unsigned i = 0; i < shape->count; i++) {
-        if (shape->columns[i].use == USE_COMPUTED)
-            continue;
-        int code = bind_column(statement, ++at, &shape->columns[i], row);
-        if (code != SQLITE_OK)
-            return code;
+    unsigned count = 0;
+    CHECK(shape->count <= VALUES_MAX);
+    for (unsigned i = 0; i < shape->count; i++)
+        if (shape->columns[i].use != USE_COMPUTED)
+            values[count++] = value_of(&shape->columns[i], row, scratch);
+    return count;
+}
+
+enum value_type shape_type(const struct column *column)
+{
+    switch (column->type) {
+    case COLUMN_REAL:
+        return VALUE_REAL;
+    case COLUMN_TEXT:
+    case COLUMN_BOOT:
+    case COLUMN_WORD:
+    case COLUMN_CALLS:
+    case COLUMN_CHANGES:
+        return VALUE_TEXT;
+    case COLUMN_U64:
+    case COLUMN_U32:
+    case COLUMN_INDEX:
+    case COLUMN_U8:
+    case COLUMN_BOOL:
+    case COLUMN_INSTANT:
+    case COLUMN_NS:
+    case COLUMN_ONE:
+        break;
     }
-    return SQLITE_OK;
+    return VALUE_INTEGER;
 }
 
 /* --- reading ------------------------------------------------------------------------------------------ */
@@ -487,10 +524,12 @@ static bool read_changes(const char *text, struct target *target)
     return true;
 }
 
-static bool read_whole(sqlite3_stmt *statement, int at, const struct column *column, unsigned char *member)
+static bool read_whole(const struct value *from, const struct column *column, unsigned char *member)
 {
-    bool null = sqlite3_column_type(statement, at) == SQLITE_NULL;
-    sqlite3_int64 value = sqlite3_column_int64(statement, at);
+    bool null = from->type == VALUE_NULL;
+    int64_t value = from->integer;
+    if (!null && from->type != VALUE_INTEGER)
+        return false;
     if (column->size == sizeof(uint64_t)) {
         if (null && column->type == COLUMN_INSTANT)
             value = INSTANT_NONE;
@@ -528,29 +567,37 @@ static bool read_text(const char *text, const struct column *column, unsigned ch
     return value >= 0;
 }
 
-static bool read_column(sqlite3_stmt *statement, int at, const struct column *column, unsigned char *row)
+static bool read_real(const struct value *from, unsigned char *member)
+{
+    double real = from->type == VALUE_NULL      ? (double)NAN
+                  : from->type == VALUE_INTEGER ? (double)from->integer
+                                                : from->real;
+    memcpy(member, &real, sizeof real);
+    return from->type != VALUE_TEXT;
+}
+
+static bool read_column(const struct value *from, const struct column *column, unsigned char *row)
 {
     if (column->type == COLUMN_ONE)
         return true;
-    if (column->type == COLUMN_REAL) {
-        double real =
-            sqlite3_column_type(statement, at) == SQLITE_NULL ? NAN : sqlite3_column_double(statement, at);
-        memcpy(row + column->offset, &real, sizeof real);
-        return true;
+    switch (shape_type(column)) {
+    case VALUE_REAL:
+        return read_real(from, row + column->offset);
+    case VALUE_TEXT:
+        return (from->type == VALUE_TEXT || from->type == VALUE_NULL) &&
+               read_text(from->type == VALUE_TEXT ? from->text : "", column, row);
+    case VALUE_INTEGER:
+    case VALUE_NULL:
+        break;
     }
-    if (column->type == COLUMN_TEXT || column->type == COLUMN_CHANGES || column->type == COLUMN_CALLS ||
-        column->type == COLUMN_BOOT || column->type == COLUMN_WORD) {
-        const char *text = (const char *)sqlite3_column_text(statement, at);
-        return read_text(text ? text : "", column, row);
-    }
-    return read_whole(statement, at, column, row + column->offset);
+    return read_whole(from, column, row + column->offset);
 }
 
-const char *shape_read(const struct row_shape *shape, sqlite3_stmt *statement, void *row)
+const char *shape_read(const struct row_shape *shape, const struct value *values, void *row)
 {
     memset(row, 0, shape->row_size);
     for (unsigned i = 0; i < shape->count; i++)
-        if (!read_column(statement, (int)i, &shape->columns[i], row))
+        if (!read_column(&values[i], &shape->columns[i], row))
             return shape->columns[i].name;
     return NULL;
 }

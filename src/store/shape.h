@@ -5,8 +5,7 @@
 
 #include "base/text.h"
 #include "store/store.h"
-
-#include <sqlite3.h>
+#include "store/value.h"
 
 enum column_type {
     COLUMN_U64,     /* as INTEGER with the same 64 bits: ids count from 1 and stay far from the sign */
@@ -64,17 +63,22 @@ struct evidence_row {
 extern const struct row_shape node_shape, incident_shape, evidence_shape, timeline_shape, command_shape,
     target_shape, block_shape, fault_shape, gap_shape, control_shape;
 
+/* In words that all databases share. */
 void shape_insert_sql(const struct row_shape *shape,
-                      struct text *sql); /* parameters in the order of columns */
+                      struct text *sql); /* $1, $2 ... in the order of columns */
 void shape_select_sql(const struct row_shape *shape, struct text *sql); /* up to and with FROM table */
 
-/* Binds `row` to the parameters of an insert. Returns an SQLite code. `row` must live until the statement has
- * run. */
-int shape_bind(const struct row_shape *shape, sqlite3_stmt *statement, const void *row);
+enum { SHAPE_SCRATCH_SIZE = 8192 }; /* room for the texts of one row that stand in none of its members */
 
-/* Fills `row` from a result; what has no column becomes 0. Returns NULL, or the name of the column whose
- * content cannot be ours. */
-const char *shape_read(const struct row_shape *shape, sqlite3_stmt *statement, void *row);
+/* What `row` puts into the parameters of an insert; returns how many. The values live as long as `row` and
+ * `scratch` do. */
+unsigned shape_write(const struct row_shape *shape, const void *row, struct value *values,
+                     struct text *scratch);
+enum value_type shape_type(const struct column *column); /* of the values that are not NULL */
+
+/* Fills `row` from the columns of a result; what has no column becomes 0. Returns NULL, or the name of the
+ * column whose content cannot be ours. */
+const char *shape_read(const struct row_shape *shape, const struct value *values, void *row);
 
 /* A boot id as text; `out` holds 17 bytes. */
 void boot_text(char *out, uint64_t boot);

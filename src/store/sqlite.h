@@ -2,6 +2,8 @@
 #ifndef STORE_SQLITE_H
 #define STORE_SQLITE_H
 
+#include "store/database.h"
+
 #include <sqlite3.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,6 +11,8 @@
 
 /* "home", in the file's header: `file lab.db` shows it, and we refuse a file that says something else. */
 #define DATABASE_APPLICATION_ID 0x686f6d65
+
+enum { SAMPLES_PER_BLOCK = 4096 }; /* ids of samples in one row of samples_blocks; part of the schema */
 
 enum database_access { DATABASE_READ, DATABASE_WRITE };
 
@@ -31,5 +35,15 @@ int database_failure(sqlite3 *db, const char *path, char *error, size_t error_si
  * would say that all is well: there is no way on but to start anew from what is on the disk. Aborts if `code`
  * says so. */
 void database_abort_after_fsync(sqlite3 *db, int code, const char *path);
+
+/* Those of `sqlite_database` that read, see database.h. */
+int sqlite_backup(const char *path, const char *to, char *error, size_t error_size);
+int sqlite_read_open(void **reading, const char *path, char *error, size_t error_size);
+void sqlite_read_close(void **reading);
+void *sqlite_ask(void *reading, const char *sql);
+int sqlite_step(void *question, struct value *values, unsigned count);
+void sqlite_finish(void *question);
+const char *sqlite_problem(const void *reading);
+void sqlite_samples_sql(struct text *sql, uint32_t node, instant from, instant to);
 
 #endif

@@ -1,11 +1,13 @@
 /* The store: what outlives the control plane. Nodes, incidents with their timeline, commands, block reasons,
- * faults, samples, policy versions and the control row.
+ * faults, samples, policy versions and the control row; in a SQLite file, or in PostgreSQL.
  *
- * Exactly one connection writes and checkpoints (SQLite's WAL-reset race, docs/decisions); it belongs to a
+ * Exactly one connection writes (and checkpoints: SQLite's WAL-reset race, docs/store.md); it belongs to a
  * thread of its own, so that the control plane's loop never waits for a disk. The loop hands rows over
  * together with the gate's ticket; the thread commits whatever waits in one transaction and says which ticket
  * is durable. Readers have read-only connections of their own. A failed commit is reported and nothing of it
- * is kept; a failed fsync aborts the process (the kernel may have dropped the pages). */
+ * is kept; a failed fsync of SQLite's aborts the process (the kernel may have dropped the pages). A lost
+ * connection to a server is made anew, and what was under way is tried again or found to have been committed.
+ */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
@@ -120,6 +122,12 @@ struct samples_row {
     double value[METRIC_CAPACITY];
 };
 
+struct rollup_row { /* of one node's metric, over a step */
+    instant at;     /* when the step begins */
+    double least, most, mean, last;
+    double count; /* samples */
+};
+
 struct policy_row {
     uint64_t version; /* 1, 2, 3 ... */
     instant at;
@@ -132,6 +140,23 @@ struct control_row {
     instant at; /* the newest instant that was made durable: the plane's clock starts no earlier */
 };
 
+/* --- which store ----------------------------------------------------------------------------------------
+ * A store is named sqlite:PATH or PATH, or postgresql://USER@HOST/NAME with whatever else libpq takes. */
+
+/* False with a sentence: no store can have that name. */
+bool store_check_name(const char *store, char *error, size_t error_size);
+
+/* The path of a file, or NULL: it is on a server. */
+const char *store_path(const char *store);
+
+/* The name as people may read it: without a password. */
+void store_show(const char *store, char *out, size_t size);
+
+/* On a server: a place (a schema) of its own called `name`, empty; what a run before left there is kept as
+ * NAME_previous. `out` gets the store's name with that place. 0, or a negative errno with a sentence. */
+int store_make_room(const char *store, const char *name, char *out, size_t size, char *error,
+                    size_t error_size);
+
 /* --- writing, from the loop's thread ------------------------------------------------------------------ */
 
 /* Called on the writer's thread whenever a commit ended: everything handed over with `ticket` or a lower one
@@ -142,7 +167,7 @@ typedef void store_durable(void *context, uint64_t ticket, const char *error);
 /* Creates the file if need be, runs the migrations, takes the lock that keeps a second control plane out,
  * starts the thread. Returns 0, or a negative errno with a sentence in `error` (-EWOULDBLOCK: another control
  * plane has it). */
-int store_writer_open(struct store_writer **writer, const char *path, store_durable *durable, void *context,
+int store_writer_open(struct store_writer **writer, const char *store, store_durable *durable, void *context,
                       char *error, size_t error_size);
 
 /* Commits what waits, checkpoints, stops the thread, releases the lock. */
@@ -181,8 +206,13 @@ void store_discard(struct store_writer *writer);
 
 /* Opens read-only. -ENOENT if there is no such file; -EINVAL with a sentence if it is not ours or of another
  * version. */
-int store_open(struct store **store, const char *path, char *error, size_t error_size);
+int store_open(struct store **store, const char *name, char *error, size_t error_size);
 void store_close(struct store **store);
+
+/* From now on the reader asks nobody while the writer knows that the server is away: a question would take
+ * seconds to fail, and whoever asks, the control plane's loop, has none. The writer's thread looks once a
+ * second whether it is back. */
+void store_follow(struct store *store, struct store_writer *writer);
 
 /* Each calls `each` per row until it returns false. They return the number of rows, or a negative errno. */
 typedef bool each_node(void *context, const struct node_row *row);
@@ -220,9 +250,34 @@ int store_gaps(struct store *store, int64_t node, each_gap *each,
                void *context); /* node -1: any; by boot and first */
 int store_samples(struct store *store, uint32_t node, instant from, instant to, each_samples *each,
                   void *context);
+typedef bool each_rollup(void *context, const struct rollup_row *row);
+
+/* Of steps of 60 or 3600 s that begin in the span, both ends included; oldest first. */
+int store_rollups(struct store *store, uint32_t node, enum metric metric, int step_s, instant from,
+                  instant to, each_rollup *each, void *context);
+
+/* From when on there are raw samples, and rollups of a minute; INSTANT_NONE: from the beginning on, or none.
+ */
+int store_history(struct store *store, instant *raw_from, instant *minutes_from);
 int store_policy(struct store *store, struct policy_row *row,
                  char **text); /* the newest; *text is malloc'ed; 0 if none */
 int store_control(struct store *store, struct control_row *row); /* 0 rows: never written */
+
+/* --- looking after a store ---------------------------------------------------------------------------- */
+
+struct value; /* store/value.h */
+
+/* The rows of a question of one's own, in SQL that the store's database understands; as the calls above. */
+typedef bool each_values(void *context, const struct value *values);
+int store_ask(struct store *store, const char *sql, unsigned columns, each_values *each, void *context);
+
+/* A copy of a file's store, whole as of one moment, in the file `to`, which must not be there; a control
+ * plane may be writing meanwhile. 0, or a negative errno with a sentence. */
+int store_backup(const char *store, const char *to, char *error, size_t error_size);
+
+/* Deletes what was over before `before`: samples, closed incidents with all that belongs to them, ended
+ * faults, gaps. Nobody else may be writing (-EWOULDBLOCK). 0, or a negative errno with a sentence. */
+int store_prune(const char *store, instant before, char *error, size_t error_size);
 
 /* Why the newest of the calls above returned an errno, as a sentence; "" if it did not. Valid until the next
  * call. */

@@ -3,10 +3,10 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "store/database.h"
+#include "store/history.h"
+#include "store/writer.h"
 #include "store/insert.h"
-#include "store/lock.h"
-#include "store/migrate.h"
-#include "store/sqlite.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -23,8 +23,7 @@ enum {
     /* So much is committed without waiting any longer: about 1200 samples. Where loop and thread share a CPU,
      * a longer batch would keep the loop from it for milliseconds. */
     FULL_BATCH = 128 << 10,
-    CHECKPOINT_PAGES = 2048, /* of the write-ahead log, 8 MiB */
-    PATH_SIZE = 4096,
+    HISTORY_STEPS = 30, /* after one commit, each of some milliseconds */
     SENTENCE_SIZE = 1024
 };
 
@@ -35,8 +34,7 @@ struct store_writer {
     store_durable *durable;
     void *context;
     pthread_t thread;
-    int lock_fd;
-    char path[PATH_SIZE];
+    const struct database *database;
 
     /* The loop's own. */
     struct rows present;
@@ -55,14 +53,13 @@ struct store_writer {
 
     /* From both sides without the mutex. */
     atomic_size_t waiting; /* bytes in `pending` and `taken` */
+    atomic_bool away;      /* the server; a file never is */
 
     /* The thread's own, and of the opener before it starts. */
-    sqlite3 *db;
-    sqlite3_stmt *begin, *commit, *newest_epoch;
-    struct inserts inserts;
+    void *writing;
     struct rows taken;
-    uint64_t epoch; /* the newest in the database that we have seen or written */
-    int log_pages;  /* in the write-ahead log after the last commit */
+    struct history history;
+    int64_t stepped_ns; /* of CLOCK_MONOTONIC: when history went on last */
 };
 
 /* --- the loop's side ---------------------------------------------------------------------------------- */
@@ -204,6 +201,33 @@ void store_discard(struct store_writer *writer)
 
 /* --- the thread's side -------------------------------------------------------------------------------- */
 
+bool writer_reaches(const struct store_writer *writer)
+{
+    return !atomic_load(&writer->away);
+}
+
+void writer_doubt(struct store_writer *writer)
+{
+    atomic_store(&writer->away, true);
+    pthread_mutex_lock(&writer->mutex);
+    pthread_cond_signal(&writer->work);
+    pthread_mutex_unlock(&writer->mutex);
+}
+
+/* Under the mutex, and nothing waits: looks for a server that is away, once a second. */
+static void look_for_server(struct store_writer *writer)
+{
+    pthread_mutex_unlock(&writer->mutex);
+    bool there = writer->database->reach(writer->writing);
+    pthread_mutex_lock(&writer->mutex);
+    if (there)
+        atomic_store(&writer->away, false);
+    instant until_ns = monotonic_ns() + SECOND;
+    struct timespec until = {.tv_sec = until_ns / SECOND, .tv_nsec = until_ns % SECOND};
+    if (!there && !writer->closing && writer->pending_since == INSTANT_NONE)
+        pthread_cond_timedwait(&writer->work, &writer->mutex, &until);
+}
+
 /* Under the mutex: sleeps until there is something to commit now. False: closing, and nothing waits. */
 static bool wait_for_work(struct store_writer *writer)
 {
@@ -211,6 +235,10 @@ static bool wait_for_work(struct store_writer *writer)
         if (writer->pending_since == INSTANT_NONE) {
             if (writer->closing)
                 return false;
+            if (atomic_load(&writer->away)) {
+                look_for_server(writer);
+                continue;
+            }
             pthread_cond_wait(&writer->work, &writer->mutex);
             continue;
         }
@@ -239,92 +267,6 @@ static bool take(struct store_writer *writer, uint64_t *ticket)
     return work;
 }
 
-static int insert_rows(struct store_writer *writer)
-{
-    struct row row;
-    int code = SQLITE_OK;
-    for (size_t at = 0; code == SQLITE_OK && rows_next(&writer->taken, &at, &row);)
-        code = inserts_row(&writer->inserts, &row);
-    return code == SQLITE_OK ? inserts_finish(&writer->inserts) : code;
-}
-
-/* The epoch of the newest control row among what was just written, or the one we knew. */
-static uint64_t newest_epoch(const struct store_writer *writer)
-{
-    uint64_t epoch = writer->epoch;
-    struct row row;
-    for (size_t at = 0; rows_next(&writer->taken, &at, &row);) {
-        if (row.kind != ROW_CONTROL)
-            continue;
-        struct control_row control;
-        memcpy(&control, row.bytes, sizeof control);
-        epoch = control.control.epoch;
-    }
-    return epoch;
-}
-
-/* The lock file does not fence: somebody may have removed it while we were suspended. The epoch in the
- * database does. */
-static bool is_fenced(struct store_writer *writer, char *error, size_t error_size)
-{
-    uint64_t epoch = 0;
-    if (sqlite3_step(writer->newest_epoch) == SQLITE_ROW)
-        epoch = (uint64_t)sqlite3_column_int64(writer->newest_epoch, 0);
-    if (sqlite3_reset(writer->newest_epoch) != SQLITE_OK) {
-        database_failure(writer->db, writer->path, error, error_size);
-        return true;
-    }
-    if (epoch <= writer->epoch)
-        return false;
-    snprintf(error, error_size, "another control plane (epoch %llu, ours is %llu) has taken over the store",
-             (unsigned long long)epoch, (unsigned long long)writer->epoch);
-    return true;
-}
-
-static int run_statement(sqlite3_stmt *statement)
-{
-    sqlite3_step(statement);
-    return sqlite3_reset(statement); /* says what the step said, more precisely */
-}
-
-/* One transaction over everything taken. False with a sentence: nothing of it is in the database. */
-static bool commit(struct store_writer *writer, char *error, size_t error_size)
-{
-    int code = run_statement(writer->begin);
-    bool fenced = code == SQLITE_OK && is_fenced(writer, error, error_size);
-    if (code == SQLITE_OK && !fenced)
-        code = insert_rows(writer);
-    if (code == SQLITE_OK && !fenced)
-        code = run_statement(writer->commit);
-    if (code == SQLITE_OK && !fenced) {
-        writer->epoch = newest_epoch(writer);
-        return true;
-    }
-    database_abort_after_fsync(writer->db, code, writer->path);
-    if (!fenced)
-        database_failure(writer->db, writer->path, error, error_size);
-    inserts_forget(&writer->inserts);
-    if (!sqlite3_get_autocommit(writer->db)) /* some failures have rolled back by themselves */
-        sqlite3_exec(writer->db, "ROLLBACK", NULL, NULL, NULL);
-    return false;
-}
-
-static int count_log_pages(void *context, sqlite3 *db, const char *schema, int pages)
-{
-    (void)db, (void)schema;
-    ((struct store_writer *)context)->log_pages = pages;
-    return SQLITE_OK;
-}
-
-/* Moves committed pages from the log into the database file. What fails here is durable in the log already
- * and is tried again after the next commit; if it keeps failing, the log grows until a commit fails and says
- * so. */
-static void checkpoint(struct store_writer *writer, int mode)
-{
-    int code = sqlite3_wal_checkpoint_v2(writer->db, NULL, mode, NULL, NULL);
-    database_abort_after_fsync(writer->db, code, writer->path);
-}
-
 static void finish(struct store_writer *writer, uint64_t ticket, bool done)
 {
     pthread_mutex_lock(&writer->mutex);
@@ -340,39 +282,67 @@ static void finish(struct store_writer *writer, uint64_t ticket, bool done)
     pthread_mutex_unlock(&writer->mutex);
 }
 
+/* Samples in what was just committed. */
+static void note_samples(struct store_writer *writer, const struct rows *rows)
+{
+    struct row row;
+    instant oldest = INSTANT_NEVER, newest = INSTANT_NONE;
+    for (size_t at = 0; rows_next(rows, &at, &row);) {
+        struct samples_head head;
+        if (row.kind != ROW_SAMPLES)
+            continue;
+        memcpy(&head, row.bytes, sizeof head);
+        oldest = head.at < oldest ? head.at : oldest;
+        newest = head.at > newest ? head.at : newest;
+    }
+    if (newest != INSTANT_NONE)
+        history_note(&writer->history, oldest, newest);
+}
+
+static bool is_idle(struct store_writer *writer)
+{
+    pthread_mutex_lock(&writer->mutex);
+    bool idle = writer->pending_since == INSTANT_NONE && !writer->closing;
+    pthread_mutex_unlock(&writer->mutex);
+    return idle;
+}
+
+/* History goes on in small steps while nothing waits, and in one a second if something always does. What
+ * fails is tried again after a later commit; if the store fails, that one says so. */
+static void tidy(struct store_writer *writer)
+{
+    char error[SENTENCE_SIZE];
+    bool more = true;
+    writer->database->tidy(writer->writing);
+    if (!is_idle(writer) && monotonic_ns() - writer->stepped_ns < SECOND)
+        return;
+    for (int steps = 0; more && steps < HISTORY_STEPS && (steps == 0 || is_idle(writer)); steps++)
+        more =
+            history_step(&writer->history, writer->database, writer->writing, &more, error, sizeof error) &&
+            more;
+    writer->stepped_ns = monotonic_ns();
+}
+
 static void *run(void *context)
 {
     struct store_writer *writer = context;
     uint64_t ticket;
     while (take(writer, &ticket)) {
         char error[SENTENCE_SIZE] = "";
-        bool done = commit(writer, error, sizeof error);
+        bool done = writer->database->commit(writer->writing, &writer->taken, error, sizeof error);
+        if (writer->database->is_server)
+            atomic_store(&writer->away, !done);
+        if (done)
+            note_samples(writer, &writer->taken);
         finish(writer, ticket, done);
         writer->durable(writer->context, ticket, done ? NULL : error);
-        if (done && writer->log_pages >= CHECKPOINT_PAGES)
-            checkpoint(writer, SQLITE_CHECKPOINT_PASSIVE);
+        if (done)
+            tidy(writer);
     }
     return NULL;
 }
 
 /* --- opening and closing ------------------------------------------------------------------------------ */
-
-static int prepare_statements(struct store_writer *writer, char *error, size_t error_size)
-{
-    int64_t epoch = 0;
-    sqlite3_wal_hook(writer->db, count_log_pages, writer);
-    int code = inserts_open(&writer->inserts, writer->db);
-    if (code == SQLITE_OK)
-        code = sqlite3_prepare_v2(writer->db, "BEGIN IMMEDIATE", -1, &writer->begin, NULL);
-    if (code == SQLITE_OK)
-        code = sqlite3_prepare_v2(writer->db, "COMMIT", -1, &writer->commit, NULL);
-    if (code == SQLITE_OK)
-        code = sqlite3_prepare_v2(writer->db, "SELECT epoch FROM control", -1, &writer->newest_epoch, NULL);
-    if (code == SQLITE_OK)
-        code = database_number(writer->db, "SELECT epoch FROM control", &epoch);
-    writer->epoch = (uint64_t)epoch;
-    return code == SQLITE_OK ? 0 : database_failure(writer->db, writer->path, error, error_size);
-}
 
 /* Signals are the loop's business. */
 static int start_thread(struct store_writer *writer, char *error, size_t error_size)
@@ -389,18 +359,14 @@ static int start_thread(struct store_writer *writer, char *error, size_t error_s
 
 static void release(struct store_writer *writer)
 {
-    inserts_close(&writer->inserts);
-    sqlite3_finalize(writer->begin);
-    sqlite3_finalize(writer->commit);
-    sqlite3_finalize(writer->newest_epoch);
-    sqlite3_close(writer->db);
+    if (writer->writing)
+        writer->database->write_close(&writer->writing);
     rows_free(&writer->present);
     rows_free(&writer->pending);
     rows_free(&writer->taken);
     pthread_cond_destroy(&writer->work);
     pthread_cond_destroy(&writer->taking);
     pthread_mutex_destroy(&writer->mutex);
-    lock_release(writer->lock_fd);
     free(writer);
 }
 
@@ -411,8 +377,8 @@ static struct store_writer *make_writer(store_durable *durable, void *context)
         return NULL;
     writer->durable = durable;
     writer->context = context;
-    writer->lock_fd = -1;
     writer->pending_since = INSTANT_NONE;
+    history_init(&writer->history);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -423,7 +389,7 @@ static struct store_writer *make_writer(store_durable *durable, void *context)
     return writer;
 }
 
-int store_writer_open(struct store_writer **writer, const char *path, store_durable *durable, void *context,
+int store_writer_open(struct store_writer **writer, const char *store, store_durable *durable, void *context,
                       char *error, size_t error_size)
 {
     *writer = NULL;
@@ -432,14 +398,9 @@ int store_writer_open(struct store_writer **writer, const char *path, store_dura
         snprintf(error, error_size, "out of memory");
         return -ENOMEM;
     }
-    int result = lock_take(path, made->path, sizeof made->path, error, error_size);
-    made->lock_fd = result < 0 ? -1 : result;
-    if (result >= 0)
-        result = database_open(&made->db, made->path, DATABASE_WRITE, error, error_size);
-    if (result == 0)
-        result = migrate(made->db, made->path, error, error_size);
-    if (result == 0)
-        result = prepare_statements(made, error, error_size);
+    const char *target;
+    made->database = database_of(store, &target);
+    int result = made->database->write_open(&made->writing, target, error, error_size);
     if (result == 0)
         result = start_thread(made, error, error_size);
     if (result < 0)
@@ -459,7 +420,6 @@ void store_writer_close(struct store_writer **writer)
     pthread_cond_signal(&closing->work);
     pthread_mutex_unlock(&closing->mutex);
     pthread_join(closing->thread, NULL);
-    checkpoint(closing, SQLITE_CHECKPOINT_TRUNCATE);
     release(closing);
     *writer = NULL;
 }

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Makes C of the numbered migrations: embed.sh OUT.c 001_first.sql 002_... Needs sh, sed and basename only.
+# Makes C of the numbered migrations: embed.sh OUT.c NAME 001_first.sql 002_... Needs sh, sed and basename only.
 set -eu
-out=$1
-shift
+out=$1 list=$2
+shift 2
 {
     echo '/* Made by embed.sh of the files in src/store/sql. */'
     echo '#include "store/migrate.h"'
     echo '#pragma GCC diagnostic ignored "-Woverlength-strings"'
-    echo 'const struct migration migrations[] = {'
+    echo "const struct migration $list[] = {"
     number=0
     for file in "$@"; do
         number=$((number + 1))
@@ -21,5 +21,5 @@ shift
         echo '    },'
     done
     echo '};'
-    echo "const int migrations_count = $number;"
+    echo "const int ${list}_count = $number;"
 } > "$out"

@@ -1,0 +1,175 @@
+/* Samples become minutes, minutes hours, and raw ones go: the same with SQLite and PostgreSQL. */
+#include "store_bench.h"
+
+#include "base/units.h"
+
+static const instant begin_at = 1000 * HOUR; /* some day */
+static uint64_t ticket;
+
+static double value_at(int i)
+{
+    return (double)((i * 37) % 101) / 100;
+}
+
+static void put(struct bench *bench, uint32_t node, instant at, double value)
+{
+    struct samples_row row = {
+        .node = node, .at = at, .boot = 1, .sequence = (uint64_t)at, .present = 1, .value = {value}};
+    assert_int_equal(store_put_samples(bench->writer, &row), 0);
+}
+
+struct found {
+    struct rollup_row rows[2000];
+    int count;
+};
+
+static bool take_rollup(void *context, const struct rollup_row *row)
+{
+    struct found *found = context;
+    found->rows[found->count++] = *row;
+    return found->count < 2000;
+}
+
+static struct found *rollups(struct bench *bench, uint32_t node, int step_s)
+{
+    static struct found found;
+    struct store *store = bench_reader(bench);
+    found.count = 0;
+    assert_true(store_rollups(store, node, METRIC_CPU_UTILIZATION, step_s, INSTANT_NONE, INSTANT_NEVER,
+                              take_rollup, &found) >= 0);
+    store_close(&store);
+    return &found;
+}
+
+/* The writer's thread goes on after each commit, so there must be commits. */
+static void wait_for_rollups(struct bench *bench, uint32_t node, int step_s, int count)
+{
+    for (int tried = 0; rollups(bench, node, step_s)->count < count; tried++) {
+        assert_true(tried < 2000);
+        bench_commit(bench, ++ticket);
+        nanosleep(&(struct timespec){.tv_nsec = 2 * MILLISECOND}, NULL);
+    }
+}
+
+static void assert_minute(const struct rollup_row *row, int minute, int samples, double extra)
+{
+    double least = value_at(minute * samples), most = least, sum = 0;
+    for (int i = minute * samples; i < (minute + 1) * samples; i++) {
+        least = value_at(i) < least ? value_at(i) : least;
+        most = value_at(i) > most ? value_at(i) : most;
+        sum += value_at(i);
+    }
+    bool has_extra = extra > 0;
+    assert_int_equal(row->at, begin_at + minute * MINUTE);
+    assert_true(row->least == least && row->most == (has_extra ? extra : most));
+    assert_true(row->count == samples + has_extra);
+    double mean = (sum + (has_extra ? extra : 0)) / (samples + has_extra);
+    assert_true(row->mean > mean - 1e-9 && row->mean < mean + 1e-9);
+    assert_true(row->last == value_at((minute + 1) * samples - 1));
+}
+
+enum { MINUTES = 20, SAMPLES = 12 };
+
+static void write_minutes(struct bench *bench)
+{
+    for (int i = 0; i < MINUTES * SAMPLES; i++) {
+        put(bench, 1, begin_at + i * 5 * SECOND, value_at(i));
+        put(bench, 2, begin_at + i * 5 * SECOND, 1);
+    }
+    bench_commit(bench, ++ticket);
+}
+
+static void a_minute_says_what_its_samples_said(void **state)
+{
+    struct bench *bench = *state;
+    bench_open(bench);
+    write_minutes(bench);
+    wait_for_rollups(bench, 1, 60, MINUTES - 2); /* the newest minute and a half is not over */
+    const struct found *found = rollups(bench, 1, 60);
+    assert_int_equal(found->count, MINUTES - 2);
+    for (int minute = 0; minute < found->count; minute++)
+        assert_minute(&found->rows[minute], minute, SAMPLES, 0);
+    assert_int_equal(rollups(bench, 2, 60)->rows[3].count, SAMPLES);
+}
+
+static void what_comes_late_is_counted_in(void **state)
+{
+    struct bench *bench = *state;
+    bench_open(bench);
+    write_minutes(bench);
+    wait_for_rollups(bench, 1, 60, MINUTES - 2);
+    put(bench, 1, begin_at + 3 * MINUTE + SECOND, 99);
+    bench_commit(bench, ++ticket);
+    for (int tried = 0; rollups(bench, 1, 60)->rows[3].count < SAMPLES + 1; tried++) {
+        assert_true(tried < 2000);
+        bench_commit(bench, ++ticket);
+    }
+    assert_minute(&rollups(bench, 1, 60)->rows[3], 3, SAMPLES, 99);
+    assert_minute(&rollups(bench, 1, 60)->rows[4], 4, SAMPLES, 0);
+}
+
+static void a_new_start_goes_on(void **state)
+{
+    struct bench *bench = *state;
+    bench_open(bench);
+    write_minutes(bench);
+    wait_for_rollups(bench, 1, 60, 5);
+    store_writer_close(&bench->writer);
+    bench_open(bench);
+    put(bench, 1, begin_at + MINUTES * MINUTE, 0);
+    wait_for_rollups(bench, 1, 60, MINUTES - 2);
+    for (int minute = 0; minute < MINUTES - 2; minute++)
+        assert_minute(&rollups(bench, 1, 60)->rows[minute], minute, SAMPLES, 0);
+}
+
+static bool count_row(void *context, const struct samples_row *row)
+{
+    (void)row;
+    ++*(int *)context;
+    return true;
+}
+
+/* Twelve hours: of the first six there are minutes and hours only. */
+static void old_samples_go_and_their_history_stays(void **state)
+{
+    struct bench *bench = *state;
+    bench_open(bench);
+    enum { HOURS = 12, NODES = 8, AN_HOUR = 120 };
+    for (int i = 0; i <= HOURS * AN_HOUR; i++)
+        for (uint32_t node = 0; node < NODES; node++)
+            put(bench, node, begin_at + i * 30 * SECOND, value_at(i));
+    bench_commit(bench, ++ticket);
+    wait_for_rollups(bench, 1, 3600, HOURS - 1);
+    struct store *store = bench_reader(bench);
+    instant raw_from = INSTANT_NONE, minutes_from;
+    for (int tried = 0; raw_from == INSTANT_NONE; tried++) {
+        assert_true(tried < 2000);
+        bench_commit(bench, ++ticket);
+        assert_true(store_history(store, &raw_from, &minutes_from) >= 0);
+    }
+    assert_int_equal(raw_from, begin_at + 6 * HOUR);
+    assert_int_equal(minutes_from, begin_at);
+    int early = 0, late = 0;
+    store_samples(store, 1, INSTANT_NONE, begin_at + 4 * HOUR, count_row, &early);
+    store_samples(store, 1, raw_from, INSTANT_NEVER, count_row, &late);
+    assert_int_equal(early, 0);
+    assert_int_equal(late, 6 * AN_HOUR + 1);
+    store_close(&store);
+    const struct found *found = rollups(bench, 1, 3600);
+    for (int hour = 0; hour < HOURS - 1; hour++) {
+        assert_int_equal(found->rows[hour].at, begin_at + hour * HOUR);
+        assert_true(found->rows[hour].count == AN_HOUR);
+        assert_true(found->rows[hour].last == value_at((hour + 1) * AN_HOUR - 1));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest stories[] = {
+        STORY(a_minute_says_what_its_samples_said),
+        STORY(what_comes_late_is_counted_in),
+        STORY(a_new_start_goes_on),
+        STORY(old_samples_go_and_their_history_stays),
+    };
+    return cmocka_run_group_tests_name("store_history", stories, NULL, NULL);
+}
