@@ -2,6 +2,7 @@
 #include "cli/source.h"
 
 #include "base/text.h"
+#include "plane/series.h"
 #include "plane/shapes.h"
 #include "wire/json.h"
 
@@ -132,6 +133,25 @@ static int read_incidents(struct store *store, const struct book *book, const st
     return EXIT_DONE;
 }
 
+static int read_metrics(struct store *store, const struct book *book, const struct question *question,
+                        json_t **answer, char *error, size_t error_size)
+{
+    int64_t node = book_node_number(book, question->node);
+    struct series series = {.metric = (enum metric)metric_of(question->metric),
+                            .from = question->from,
+                            .to = question->to,
+                            .step_ns = question->step_ns};
+    if (node < 0) {
+        snprintf(error, error_size, "there is no node %s", question->node);
+        return EXIT_NOT_SO;
+    }
+    series_open(&series);
+    bool good = series_add_stored(&series, store, (uint32_t)node, series.to);
+    series_close(&series);
+    *answer = series_answer(&series, question->node);
+    return good ? EXIT_DONE : EXIT_ENVIRONMENT;
+}
+
 static int answer_question(struct store *store, const struct book *book, const struct question *question,
                            json_t **answer, char *error, size_t error_size)
 {
@@ -149,6 +169,8 @@ static int answer_question(struct store *store, const struct book *book, const s
     case ASK_FAULTS:
         *answer = shape_faults(store, book, question->active);
         return EXIT_DONE;
+    case ASK_METRICS:
+        return read_metrics(store, book, question, answer, error, error_size);
     }
     return EXIT_USAGE;
 }
@@ -161,10 +183,10 @@ int source_read_database(const char *path, const struct question *question, json
     text_copy(error, error_size, "");
     int result = store_open(&store, path, error, error_size);
     if (result < 0) {
-        if (result == -ENOENT)
-            snprintf(error, error_size, "there is no database %s yet", path);
+        if (result == -ENOENT && store_path(path))
+            snprintf(error, error_size, "there is no database %s yet", store_path(path));
         else if (*error == '\0')
-            snprintf(error, error_size, "%s: %s", path, strerror(-result));
+            snprintf(error, error_size, "the store: %s", strerror(-result));
         return EXIT_ENVIRONMENT;
     }
     struct book *book = book_open(store);
@@ -174,7 +196,7 @@ int source_read_database(const char *path, const struct question *question, json
     if (code == EXIT_DONE && !*answer)
         code = EXIT_ENVIRONMENT;
     if (code == EXIT_ENVIRONMENT && *error == '\0')
-        snprintf(error, error_size, "%s cannot be read", path);
+        snprintf(error, error_size, "the store cannot be read: %s", store_problem(store));
     book_close(&book);
     store_close(&store);
     return code;

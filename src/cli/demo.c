@@ -8,11 +8,13 @@
 #include "cli/fault_words.h"
 #include "cli/fleet.h"
 #include "cli/show.h"
+#include "cli/store_choice.h"
 #include "cli/source.h"
 #include "cli/story.h"
 #include "cli/watch.h"
 #include "core/vocabulary.h"
 #include "scenario/lab.h"
+#include "store/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -72,6 +74,7 @@ struct demo {
     long long sequence_before[LAB_NODES_MAX];
     int lock_fd; /* held while we run */
     char database[4096];
+    char store[4096];   /* on a server, with its schema */
     char trouble[1024]; /* why the environment failed */
 };
 
@@ -422,6 +425,7 @@ static int tell(struct demo *demo)
     char error[2048];
     const struct fleet_options options = {.lab = &demo->lab,
                                           .database = demo->database,
+                                          .store = demo->options.store ? demo->store : NULL,
                                           .policy_path = demo->options.policy_path,
                                           .port = demo->options.port < 0 ? 7070 : demo->options.port,
                                           .any_port = demo->options.port < 0,
@@ -431,8 +435,10 @@ static int tell(struct demo *demo)
         return fail(EXIT_ENVIRONMENT, "%s", error);
     FILE *out = demo->story.out;
     fprintf(out, "  web-1 → api-1 → db-1     three real services, each with its own node agent\n");
-    fprintf(out, "  %24s control plane http://127.0.0.1:%d\n  %24s database %s\n\n", "",
-            fleet_port(demo->fleet), "", demo->database);
+    char shown[4096];
+    store_show(demo->options.store ? demo->options.store : demo->database, shown, sizeof shown);
+    fprintf(out, "  %24s control plane http://127.0.0.1:%d\n  %24s database %s%s\n\n", "",
+            fleet_port(demo->fleet), "", shown, demo->options.store ? ", schema homeostat_demo" : "");
     fflush(out);
     demo->watch = watch_open(fleet_port(demo->fleet), on_event, demo);
     bool injected = wait_for(demo, "three healthy services", until_healthy) &&
@@ -453,6 +459,16 @@ static int tell(struct demo *demo)
 
 /* --- files ---------------------------------------------------------------------------------------------- */
 
+/* The same on a server: the run before stays readable in the schema homeostat_demo_previous. */
+static int make_room_on_server(struct demo *demo)
+{
+    char error[1024];
+    if (store_make_room(demo->options.store, "homeostat_demo", demo->store, sizeof demo->store, error,
+                        sizeof error) < 0)
+        return fail(EXIT_ENVIRONMENT, "%s", error);
+    return EXIT_DONE;
+}
+
 /* The database of the run before stays readable, as lab/demo-previous.db. */
 static int make_room(struct demo *demo)
 {
@@ -472,6 +488,8 @@ static int make_room(struct demo *demo)
     if (flock(demo->lock_fd, LOCK_EX | LOCK_NB) != 0)
         return fail(EXIT_ENVIRONMENT,
                     "another demo is running here; wait for its end, or set HOMEOSTAT_HOME");
+    if (demo->options.store)
+        return make_room_on_server(demo);
     if (access(demo->database, F_OK) != 0)
         return EXIT_DONE; /* a start that failed before must not cost the last good one */
     if (demo->options.port > 0 && !fleet_port_is_free(demo->options.port))
@@ -506,7 +524,8 @@ static int run_demo(const struct demo_options *options)
         code = tell(demo);
     }
     if (code == EXIT_DONE)
-        code = demo_read_back(options, demo->database, demo->trouble, demo->story.out);
+        code = demo_read_back(options, options->store ? demo->store : demo->database, demo->trouble,
+                              demo->story.out);
     if (demo->lock_fd >= 0)
         close(demo->lock_fd);
     free(demo);
@@ -551,6 +570,7 @@ static int choose_fault(const char *fault, const char *node, struct demo_options
 int verb_demo(const struct verb *verb, int argc, char **argv)
 {
     struct demo_options options = {.port = -1, .interval_ns = 500 * MILLISECOND};
+    struct store_choice choice = {0};
     const char *fault = "cpu_spike", *node = NULL;
     char policy[4096];
     const struct flag flags[] = {
@@ -563,6 +583,8 @@ int verb_demo(const struct verb *verb, int argc, char **argv)
         {"interval", 0, FLAG_DURATION, &options.interval_ns, "TIME", "between the reports of a node (500ms)"},
         {"policy", 0, FLAG_TEXT, &options.policy_path, "FILE", "(policies/default.yaml)"},
         {"port", 0, FLAG_WHOLE, &options.port, "PORT", "of the control plane (7070, or a free one)"},
+        {"store", 0, FLAG_TEXT, &choice.store, "STORE",
+         "postgresql://USER@HOST/NAME instead of lab/demo.db (HOMEOSTAT_STORE)"},
         {0}};
     int count;
     int code = flags_read(verb, flags, argc, argv, 0, 0, &count);
@@ -571,6 +593,12 @@ int verb_demo(const struct verb *verb, int argc, char **argv)
     code = choose_fault(fault, node, &options);
     if (code != EXIT_DONE)
         return code;
+    code = store_choose(&choice, "demo", "lab/demo.db");
+    if (code != EXIT_DONE)
+        return code;
+    if (choice.store && !choice.address)
+        return fail(EXIT_USAGE, "demo: its file is lab/demo.db; --store takes postgresql://USER@HOST/NAME");
+    options.store = choice.address;
     if (options.port > 65535)
         return fail(EXIT_USAGE, "demo: no port is above 65535");
     if (!options.policy_path && home_path(policy, sizeof policy, "policies/default.yaml") &&

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "cli/cli.h"
+#include "cli/store_choice.h"
 #include "core/core.h"
 #include "scenario/lab.h"
 
@@ -95,6 +96,7 @@ struct words { /* the command line of a process */
     char text[ARGUMENTS_MAX][PATH_SIZE / 4];
     size_t count;
     bool cut;
+    const char *store; /* what HOMEOSTAT_STORE is to it; NULL: nothing */
 };
 
 static void add_word(struct words *words, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -133,6 +135,9 @@ static _Noreturn void become(struct words *words, int log_fd, int keep_fd, pid_t
     for (size_t i = 0; i < words->count; i++)
         arguments[i] = words->text[i];
     arguments[words->count] = NULL;
+    /* In no list of processes, and for the control plane alone: there may be a password in it. */
+    if (words->store ? setenv(STORE_VARIABLE, words->store, 1) : unsetenv(STORE_VARIABLE))
+        _exit(EXIT_ENVIRONMENT);
     execv("/proc/self/exe", arguments);
     dprintf(2, "cannot execute /proc/self/exe: %s\n", strerror(errno));
     _exit(EXIT_ENVIRONMENT);
@@ -307,8 +312,15 @@ static bool start_plane(struct fleet *fleet, const struct fleet_options *options
     add_word(&words, "%d", fd);
     add_word(&words, "--ready-fd");
     add_word(&words, "%d", ready[1]);
-    add_word(&words, "--db");
-    add_word(&words, "%s", options->database);
+    if (options->store) {
+        char flight[PATH_SIZE];
+        words.store = options->store;
+        name_flight_folder(flight, sizeof flight, options->database);
+        add_word(&words, "--flight=%s", flight);
+    } else {
+        add_word(&words, "--db");
+        add_word(&words, "%s", options->database);
+    }
     if (options->record_path)
         add_word(&words, "--record=%s", options->record_path);
     if (options->policy_path && !fleet->plane.started) {
@@ -407,7 +419,7 @@ static bool start_synthetic(struct fleet *fleet, char *error, size_t error_size)
  * anew, so the memory of an older one's commands goes with that; the services' data stays. */
 static bool forget_old_commands(const struct fleet_options *options, char *error, size_t error_size)
 {
-    if (access(options->database, F_OK) == 0 || options->synthetic)
+    if (options->store || access(options->database, F_OK) == 0 || options->synthetic)
         return true;
     for (uint32_t i = 0; i < options->lab->node_count; i++) {
         char relative[NODE_NAME_SIZE + 32], journal[PATH_SIZE];

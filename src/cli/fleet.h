@@ -28,7 +28,8 @@ struct fleet_options {
     const struct lab *lab; /* who is in it and who calls whom; not used if `synthetic` is set */
     const struct fleet_synthetic *synthetic; /* NULL: real nodes */
     const double *load;      /* by node: requests per second of its users; NULL: as a node agent has it */
-    const char *database;    /* its folder must be there */
+    const char *database;    /* a file, which names the folders and logs; its folder must be there */
+    const char *store;       /* a server's address; NULL: the file is the store */
     const char *policy_path; /* NULL: the newest of the database, else the built-in default */
     const char *record_path; /* a journal is written there (`serve --record`); NULL: none */
     int port;                /* of the control plane; 0: the kernel chooses */

@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 #include "cli/demo.h"
 #include "cli/incident_view.h"
+#include "store/store.h"
 #include "cli/show.h"
 #include "cli/source.h"
 
@@ -83,8 +84,9 @@ static json_t *member_or_null(const json_t *object, const char *name)
 
 static void print_result(const struct demo_options *options, const char *database, struct found *found)
 {
-    char store[4200];
-    snprintf(store, sizeof store, "sqlite:%s", database);
+    char shown[4096], store[4200];
+    store_show(database, shown, sizeof shown);
+    snprintf(store, sizeof store, "%s%s", options->store ? "" : "sqlite:", shown);
     const json_t *hero = found->hero;
     json_t *result = json_pack(
         "{s:b, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:O}", "healed", (int)found->healed, "incident_id",
@@ -104,14 +106,17 @@ static int explain(const struct demo_options *options, const char *database, con
     if (!found->hero)
         return fail(EXIT_NOT_SO, "not healed: the database has no incident of %s%s%s", options->node, and,
                     trouble);
+    char shown[4096];
+    store_show(database, shown, sizeof shown);
     const char *verdict = member_text(found->hero, "verdict"), *block = member_text(found->hero, "block");
     long long id = member_whole(found->hero, "id");
     return fail(EXIT_NOT_SO,
                 "not healed: no remedy was proved effective; incident %lld of %s is %s, its verdict "
                 "%s%s%s%s%s; '%s incident "
-                "%lld --db %s' has the whole timeline",
+                "%lld %s %s' has the whole timeline",
                 id, options->node, member_text(found->hero, "state"), *verdict ? verdict : "none",
-                *block ? ", held back by " : "", block, and, trouble, program_name(), id, database);
+                *block ? ", held back by " : "", block, and, trouble, program_name(), id,
+                options->store ? "--store" : "--db", shown);
 }
 
 static void print_next(const struct demo_options *options, const char *database, const struct found *found,
@@ -119,12 +124,13 @@ static void print_next(const struct demo_options *options, const char *database,
 {
     const char *me = program_name();
     bool storage = options->kind == FAULT_STORAGE_LATENCY;
-    char lines[3][4300];
+    char shown[4096], lines[3][4300];
+    store_show(database, shown, sizeof shown);
     snprintf(lines[0], sizeof lines[0], "%s demo --fault %s", me,
              storage ? "service_hang" : "storage_latency");
     snprintf(lines[1], sizeof lines[1], "%s up", me);
-    snprintf(lines[2], sizeof lines[2], "%s incident %lld --db %s", me, member_whole(found->hero, "id"),
-             database);
+    snprintf(lines[2], sizeof lines[2], "%s incident %lld %s %s", me, member_whole(found->hero, "id"),
+             options->store ? "--store" : "--db", shown);
     const char *const why[] = {
         storage ? "a service that is alive and silent" : "a fault that a restart does not cure",
         "a live lab, and faults of your choosing", "the whole timeline with its evidence"};

@@ -3,7 +3,9 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "cli/show.h"
+#include "cli/store_choice.h"
 #include "plane/access.h"
+#include "store/store.h"
 #include "wire/client.h"
 
 #include <stdio.h>
@@ -130,6 +132,7 @@ json_t *source_health(const struct source *source)
 static void question_path(const struct question *question, char path[PATH_SIZE])
 {
     struct text text = text_over(path, PATH_SIZE);
+    char from[32], to[32];
     switch (question->kind) {
     case ASK_NODES:
         text_add(&text, "/v1/nodes");
@@ -150,25 +153,34 @@ static void question_path(const struct question *question, char path[PATH_SIZE])
     case ASK_FAULTS:
         text_add(&text, question->active ? "/v1/faults?active=true" : "/v1/faults");
         break;
+    case ASK_METRICS:
+        text_instant(from, question->from);
+        text_instant(to, question->to);
+        text_addf(&text, "/v1/nodes/%s/metrics?metric=%s&from=%s&to=%s", question->node, question->metric,
+                  from, to);
+        if (question->step_ns)
+            text_addf(&text, "&step=%lldus", (long long)(question->step_ns / MICROSECOND));
+        break;
     }
 }
 
 static int read_database(const struct source *source, const struct question *question, const char *why,
                          json_t **answer)
 {
-    char path[4096];
-    char error[512] = "";
-    if (source->db)
-        text_copy(path, sizeof path, source->db);
-    else if (!home_path(path, sizeof path, "lab/homeostat.db"))
-        return fail(EXIT_ENVIRONMENT, "HOMEOSTAT_HOME is too long");
-    int code = source_read_database(path, question, answer, error, sizeof error);
+    struct store_choice choice = {.store = source->db};
+    char error[512] = "", shown[4096];
+    int code = store_choose(&choice, "read", "lab/homeostat.db");
+    if (code != EXIT_DONE)
+        return code;
+    const char *store = choice.address ? choice.address : choice.file;
+    store_show(store, shown, sizeof shown);
+    code = source_read_database(store, question, answer, error, sizeof error);
     if (code == EXIT_ENVIRONMENT && why)
         return fail(code, "%s, and the database cannot be read instead: %s", why, error);
     if (code != EXIT_DONE)
         return fail(code, "%s", error);
     if (why)
-        fprintf(stderr, "%s; this is what %s has\n", why, path);
+        fprintf(stderr, "%s; this is what %s has\n", why, shown);
     return EXIT_DONE;
 }
 

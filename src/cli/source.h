@@ -28,19 +28,24 @@ struct source {
             "its first operator's token is used (HOMEOSTAT_TOKEN_FILE)"                                      \
     }
 #define SOURCE_DB_FLAG(source)                                                                               \
+    {"db", 0, FLAG_TEXT, &(source)->db, "FILE", "read this database instead of asking a control plane"},     \
     {                                                                                                        \
-        "db", 0, FLAG_TEXT, &(source)->db, "FILE", "read this database instead of asking a control plane"    \
+        "store", 0, FLAG_TEXT, &(source)->db, "STORE",                                                       \
+            "the same, sqlite:PATH or postgresql://USER@HOST/NAME"                                           \
     }
 
-enum question_kind { ASK_NODES, ASK_INCIDENTS, ASK_INCIDENT, ASK_BLOCKED, ASK_FAULTS };
+enum question_kind { ASK_NODES, ASK_INCIDENTS, ASK_INCIDENT, ASK_BLOCKED, ASK_FAULTS, ASK_METRICS };
 
 struct question {
     enum question_kind kind;
-    uint64_t id;       /* ASK_INCIDENT */
-    int limit;         /* ASK_INCIDENTS, ASK_BLOCKED */
-    const char *node;  /* ASK_INCIDENTS; NULL: any */
-    const char *state; /* ASK_INCIDENTS; NULL: any */
-    bool active;       /* ASK_FAULTS */
+    uint64_t id;        /* ASK_INCIDENT */
+    int limit;          /* ASK_INCIDENTS, ASK_BLOCKED */
+    const char *node;   /* ASK_INCIDENTS, NULL: any; ASK_METRICS */
+    const char *state;  /* ASK_INCIDENTS; NULL: any */
+    bool active;        /* ASK_FAULTS */
+    const char *metric; /* ASK_METRICS, with: */
+    instant from, to;
+    duration step_ns; /* 0: every sample */
 };
 
 /* Asks. On EXIT_DONE `*answer` is the caller's. Otherwise the complaint has been printed and the code says

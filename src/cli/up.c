@@ -3,12 +3,15 @@
 #include "cli/fleet.h"
 #include "cli/lab_log.h"
 #include "cli/live.h"
+#include "cli/own_postgres.h"
 #include "cli/show.h"
+#include "cli/store_choice.h"
 #include "cli/watch.h"
 
 #include "base/check.h"
 #include "base/text.h"
 #include "scenario/lab.h"
+#include "store/store.h"
 #include "synthetic/synthetic.h"
 
 #include <errno.h>
@@ -26,12 +29,14 @@ struct up {
 
 /* --- start and end -------------------------------------------------------------------------------------- */
 
-static void print_places(const struct up *up, const char *database, const char *policy_path)
+static void print_places(const struct up *up, const struct fleet_options *options)
 {
-    char log[4200];
-    fleet_path(log, sizeof log, database, "*.log");
+    char log[4200], shown[4096];
+    const char *policy_path = options->policy_path;
+    fleet_path(log, sizeof log, options->database, "*.log");
+    store_show(options->store ? options->store : options->database, shown, sizeof shown);
     printf("\n  homeostat up    control plane  http://127.0.0.1:%d\n", fleet_port(up->fleet));
-    printf("                  database       %s\n", database);
+    printf("                  database       %s\n", shown);
     printf("                  logs           %s\n", log);
     printf("                  policy         %s\n",
            policy_path ? policy_path
@@ -136,12 +141,12 @@ static int run_up(struct up *up, const struct fleet_options *options)
     up->fleet = fleet_start(options, error, sizeof error);
     if (!up->fleet)
         return fail(EXIT_ENVIRONMENT, "%s", error);
-    print_places(up, options->database, options->policy_path);
+    print_places(up, options);
     int code = follow(up);
     printf("\n  ending ...\n");
     fflush(stdout);
     fleet_stop(&up->fleet);
-    if (code == EXIT_DONE)
+    if (code == EXIT_DONE && !options->store)
         printf("  ended; '%s incidents --db %s' reads what happened\n", program_name(), options->database);
     return code;
 }
@@ -149,9 +154,11 @@ static int run_up(struct up *up, const struct fleet_options *options)
 /* What the flags say, before it is known which kind of lab they mean. */
 struct asked {
     struct fleet_options fleet;
+    struct store_choice choice;
+    struct own_postgres *server; /* of --postgres */
     const char *lab, *scenario;
     int port, seed, synthetic;
-    bool json, verbose;
+    bool json, verbose, postgres;
 };
 
 static int check_asked(const struct asked *asked)
@@ -171,6 +178,9 @@ static int check_asked(const struct asked *asked)
         return fail(EXIT_USAGE, "up: the nodes of a lab file are real; leave --lab or --synthetic out");
     if (asked->synthetic > 0 && asked->fleet.interval_ns)
         return fail(EXIT_USAGE, "up: synthetic nodes report every second; leave --interval out");
+    if (asked->postgres && (asked->choice.db || asked->choice.store))
+        return fail(EXIT_USAGE, "up: --postgres is a store; leave %s out",
+                    asked->choice.db ? "--db" : "--store");
     if (asked->synthetic > SYNTHETIC_NODES_MAX)
         return fail(EXIT_USAGE, "up: at most %d synthetic nodes fit one process", (int)SYNTHETIC_NODES_MAX);
     return EXIT_DONE;
@@ -179,10 +189,9 @@ static int check_asked(const struct asked *asked)
 /* A run of a script wants a database of its own. One that somebody named may hold something. */
 static int run_scenario(const struct asked *asked)
 {
-    char database[4096];
     struct live_options options = {
         .path = asked->scenario,
-        .database = asked->fleet.database,
+        .database = asked->choice.file,
         .policy_path = asked->fleet.policy_path,
         .record_path = asked->fleet.record_path,
         .port = asked->port < 0 ? 0 : asked->port, /* what is measured wants no visitors, who knock at 7070 */
@@ -191,20 +200,44 @@ static int run_scenario(const struct asked *asked)
         .seed = (uint64_t)asked->seed,
         .json = asked->json,
         .verbose = asked->verbose};
-    if (options.database && access(options.database, F_OK) == 0)
+    if (asked->choice.address || asked->postgres)
+        return fail(EXIT_USAGE,
+                    "up: a scenario keeps its run in a file; leave %s out, or name a file with --db",
+                    asked->postgres ? "--postgres" : "--store");
+    if (options.database != asked->choice.usual && access(options.database, F_OK) == 0)
         return fail(EXIT_USAGE,
                     "up: %s is there already, and a scenario begins with a fresh database; name another",
                     options.database);
-    if (!options.database && !home_path(database, sizeof database, "lab/scenario.db"))
-        return fail(EXIT_ENVIRONMENT, "HOMEOSTAT_HOME is too long");
-    if (!options.database)
-        options.database = database;
     return live_run(&options);
+}
+
+/* Its address takes the place of the one that nobody named. */
+static int start_postgres(struct asked *asked)
+{
+    char folder[4096], error[1024];
+    if (!home_path(folder, sizeof folder, "lab/postgres"))
+        return fail(EXIT_ENVIRONMENT, "HOMEOSTAT_HOME is too long");
+    asked->server = own_postgres_start(folder, error, sizeof error);
+    if (!asked->server)
+        return fail(EXIT_ENVIRONMENT, "%s", error);
+    asked->choice.address = own_postgres_address(asked->server);
+    return EXIT_DONE;
+}
+
+static void tell_where_it_is(const struct asked *asked)
+{
+    char shown[4096];
+    store_show(asked->choice.address, shown, sizeof shown);
+    if (asked->server)
+        printf("  ended; what happened stays in lab/postgres, for the next '%s up --postgres'\n",
+               program_name());
+    else
+        printf("  ended; '%s incidents --store %s' reads what happened\n", program_name(), shown);
 }
 
 static int run_lab(struct asked *asked)
 {
-    char database[4096], policy[4096];
+    char policy[4096];
     struct fleet_options *options = &asked->fleet;
     struct up *up = calloc(1, sizeof *up);
     CHECK(up);
@@ -212,16 +245,17 @@ static int run_lab(struct asked *asked)
     up->verbose = asked->verbose;
     options->lab = &up->lab;
     options->port = asked->port < 0 ? 7070 : asked->port;
-    if (!options->database && !home_path(database, sizeof database, "lab/homeostat.db"))
-        code = fail(EXIT_ENVIRONMENT, "HOMEOSTAT_HOME is too long");
-    if (!options->database)
-        options->database = database;
+    options->database = asked->choice.file;
+    options->store = asked->choice.address;
     /* Once there is a database, its newest policy counts: one that was applied must survive a restart. */
-    if (code == EXIT_DONE && !options->policy_path && access(options->database, F_OK) != 0 &&
+    if (!options->policy_path && !options->store && access(options->database, F_OK) != 0 &&
         home_path(policy, sizeof policy, "policies/default.yaml") && access(policy, R_OK) == 0)
         options->policy_path = policy;
     if (code == EXIT_DONE)
         code = make_folders_above(options->database);
+    if (code == EXIT_DONE && asked->postgres)
+        code = start_postgres(asked);
+    options->store = asked->choice.address;
     struct fleet_synthetic synthetic = {.nodes = asked->synthetic > 0 ? (uint32_t)asked->synthetic : 0};
     up->synthetic = synthetic.nodes > 0;
     if (up->synthetic)
@@ -234,6 +268,9 @@ static int run_lab(struct asked *asked)
         name_nodes(up);
     if (code == EXIT_DONE)
         code = run_up(up, options);
+    if (code == EXIT_DONE && options->store)
+        tell_where_it_is(asked);
+    own_postgres_stop(&asked->server);
     free(up->names);
     free(up);
     return code;
@@ -254,8 +291,10 @@ int verb_up(const struct verb *verb, int argc, char **argv)
          "of the control plane (7070; 0, and with --scenario: a free one)"},
         {"interval", 0, FLAG_DURATION, &asked.fleet.interval_ns, "TIME",
          "between the reports of a node (as the lab says, 1s)"},
-        {"db", 0, FLAG_TEXT, &asked.fleet.database, "FILE",
-         "its database (lab/homeostat.db; of a scenario, anew, lab/scenario.db)"},
+        STORE_FLAGS(&asked.choice,
+                    "its database, a file (lab/homeostat.db; of a scenario, anew, lab/scenario.db)"),
+        {"postgres", 0, FLAG_YES, &asked.postgres, NULL,
+         "keep it in a PostgreSQL server of the lab's own, in lab/postgres"},
         {"record", 0, FLAG_TEXT, &asked.fleet.record_path, "FILE", "write a journal there, for replay"},
         {"seed", 's', FLAG_WHOLE, &asked.seed, "N",
          "of a scenario: whom `2 of role:web` means (the scenario's)"},
@@ -267,6 +306,8 @@ int verb_up(const struct verb *verb, int argc, char **argv)
     if (code >= 0)
         return code;
     code = check_asked(&asked);
+    if (code == EXIT_DONE)
+        code = store_choose(&asked.choice, "up", asked.scenario ? "lab/scenario.db" : "lab/homeostat.db");
     if (code != EXIT_DONE)
         return code;
     return asked.scenario ? run_scenario(&asked) : run_lab(&asked);

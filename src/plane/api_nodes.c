@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "plane/series.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -341,61 +342,6 @@ void api_undo(struct plane *plane, struct request *request, const char *name)
 
 /* --- metrics of a node --------------------------------------------------------------------------------- */
 
-enum { POINTS_MAX = 3600 };
-
-struct series {
-    enum metric metric;
-    instant from, to;
-    duration step_ns; /* 0: every sample */
-    json_t *points;
-    size_t count;
-    instant bucket_at; /* of the present average */
-    double sum;
-    uint32_t in_bucket;
-};
-
-static void add_point(struct series *series, instant at, double value)
-{
-    char text[32];
-    text_instant(text, at);
-    json_t *point = json_array();
-    json_array_append_new(point, json_string(text));
-    json_array_append_new(point, json_of_number(value));
-    json_array_append_new(series->points, point);
-    series->count++;
-}
-
-static void close_bucket(struct series *series)
-{
-    if (series->in_bucket > 0)
-        add_point(series, series->bucket_at, series->sum / series->in_bucket);
-    series->sum = 0;
-    series->in_bucket = 0;
-}
-
-/* False when there are as many points as there may be. */
-static bool take_sample(struct series *series, instant at, uint32_t present, const double *value)
-{
-    if (at < series->from || at > series->to || !(present & 1u << series->metric))
-        return true;
-    if (series->step_ns == 0) {
-        add_point(series, at, value[series->metric]);
-        return series->count < POINTS_MAX;
-    }
-    instant bucket_at = at - (at - series->from) % series->step_ns;
-    if (series->in_bucket > 0 && bucket_at != series->bucket_at)
-        close_bucket(series);
-    series->bucket_at = bucket_at;
-    series->sum += value[series->metric];
-    series->in_bucket++;
-    return series->count < POINTS_MAX;
-}
-
-static bool take_row(void *context, const struct samples_row *row)
-{
-    return take_sample(context, row->at, row->present, row->value);
-}
-
 /* Old ones from the store, up to where memory begins. */
 static bool collect(struct plane *plane, const struct node *node, struct series *series)
 {
@@ -404,15 +350,13 @@ static bool collect(struct plane *plane, const struct node *node, struct series 
     uint32_t first = recent ? recent->count - kept : 0;
     instant memory_from = kept ? recent->ring[first % RECENT_MAX].at : INSTANT_NEVER;
     instant store_to = series->to < memory_from ? series->to : memory_from - 1;
-    if (series->from < memory_from &&
-        store_samples(plane->reader, node->number, series->from, store_to, take_row, series) < 0)
+    if (!series_add_stored(series, plane->reader, node->number, store_to))
         return false;
-    for (uint32_t i = first; recent && i < recent->count && series->count < POINTS_MAX; i++) {
+    for (uint32_t i = first; recent && i < recent->count && series->count < SERIES_POINTS_MAX; i++) {
         const struct recent_samples *samples = &recent->ring[i % RECENT_MAX];
-        take_sample(series, samples->at, samples->present, samples->value);
+        series_add(series, samples->at, samples->present, samples->value);
     }
-    if (series->count < POINTS_MAX)
-        close_bucket(series);
+    series_close(series);
     return true;
 }
 
@@ -428,14 +372,10 @@ static bool read_instant(struct request *request, const char *name, instant othe
 
 static bool read_series(struct plane *plane, struct request *request, struct series *series)
 {
-    const char *name = request_query(request, "metric");
-    int metric = name ? metric_of(name) : -1;
+    char error[160];
+    int metric = series_metric(request_query(request, "metric"), error, sizeof(error));
     if (metric < 0) {
-        size_t count;
-        const char *const *names = metric_names(&count);
-        const char *nearest = name ? text_nearest(name, names, count) : NULL;
-        server_problem(request, 400, NULL, "metric: %s%s%s%s", name ? "no such metric" : "which one?",
-                       nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+        server_problem(request, 400, NULL, "%s", error);
         return false;
     }
     series->metric = (enum metric)metric;
@@ -456,16 +396,11 @@ void api_node_metrics(struct plane *plane, struct request *request, const char *
     struct series series = {.points = NULL};
     if (!node || !read_series(plane, request, &series))
         return;
-    series.points = json_array();
+    series_open(&series);
     if (!collect(plane, node, &series)) {
         json_decref(series.points);
         api_unreadable(plane, request);
         return;
     }
-    json_t *answer = json_object();
-    json_object_set_new(answer, "node", json_of_text(node->name));
-    json_object_set_new(answer, "metric", json_string(metric_name(series.metric)));
-    json_object_set_new(answer, "unit", json_string(metric_unit_name(metric_infos[series.metric].unit)));
-    json_object_set_new(answer, "points", series.points);
-    api_answer(request, 200, answer);
+    api_answer(request, 200, series_answer(&series, node->name));
 }

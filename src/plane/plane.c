@@ -465,6 +465,8 @@ static bool open_all(struct plane *plane, const struct plane_options *options, c
                                  error, error_size);
     if (code == 0)
         code = store_open(&plane->reader, plane->database, error, error_size);
+    if (code == 0)
+        store_follow(plane->reader, plane->commits.writer);
     if (code < 0) {
         errno = -code;
         return false;

@@ -33,7 +33,9 @@ bool restore_empty_core(struct plane *plane)
 
 static bool no_reading(struct plane *plane, char *error, size_t error_size)
 {
-    snprintf(error, error_size, "cannot read %s: %s", plane->database, store_problem(plane->reader));
+    char shown[512];
+    store_show(plane->database, shown, sizeof shown);
+    snprintf(error, error_size, "cannot read %s: %s", shown, store_problem(plane->reader));
     errno = EIO;
     return false;
 }

@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "plane/loop.h"
 #include "plane/plane.h"
+#include "store/store.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -36,14 +37,14 @@ static int complain(const char *error, int code)
     const char *mend =
         code == EADDRINUSE ? "\n  mend: stop what listens there, or choose another one: --port 0" : "";
     if (code == EWOULDBLOCK)
-        mend = "\n  mend: stop that one, or choose another database: --db FILE";
+        mend = "\n  mend: stop that one, or choose another database: --db FILE, --store STORE";
     fprintf(stderr, "serve: %s%s\n", error[0] ? error : strerror(code), mend);
     return code == EINVAL ? 1 : code == EPERM ? 2 : 3;
 }
 
 int plane_main(const struct plane_options *options)
 {
-    char error[4096];
+    char error[4096], shown[512];
     struct event_base *base = event_base_new();
     CHECK(base);
     raise_descriptor_limit();
@@ -54,8 +55,9 @@ int plane_main(const struct plane_options *options)
     int code = plane ? 0 : complain(error, errno);
     if (plane) {
         struct watch *hangup = options->token_file ? watch_signal(base, SIGHUP, reload, plane) : NULL;
+        store_show(options->database, shown, sizeof(shown));
         fprintf(stderr, "homeostat control plane: http://%s:%d, database %s\n",
-                options->address ? options->address : "127.0.0.1", plane_port(plane), options->database);
+                options->address ? options->address : "127.0.0.1", plane_port(plane), shown);
         CHECK(event_base_dispatch(base) == 0);
         if (hangup)
             watch_free(&hangup);
