@@ -79,9 +79,9 @@ run_tests() {
         ! clang_format >/dev/null || note 1 'layout of the C files' format --check
         ! command -v shellcheck >/dev/null || note 1 'shell scripts' check_shell
     fi
-    # More at a time than there are processors, since most of them mostly wait.
+    # More at a time than there are processors, since most of them mostly wait; but not of whole labs.
     test_in "$build" --num-processes $(($(nproc) + 1)) --no-suite e2e "${slow[@]}" "${names[@]}"
-    test_in "$build" --num-processes $(($(nproc) + 1)) --suite e2e "${slow[@]}" "${names[@]}"
+    test_in "$build" --num-processes "$(nproc)" --suite e2e "${slow[@]}" "${names[@]}"
     test_in "$build-asan" --timeout-multiplier 3 --no-suite e2e --no-suite fuzz "${slow[@]}" "${names[@]}"
     # Six at a time, so that eleven searches take a minute.
     HOMEOSTAT_FUZZ_SECONDS=$fuzz_seconds test_in "$build-asan" --suite fuzz --num-processes 6 "${names[@]}"

@@ -29,7 +29,8 @@ end() {
     rm -rf "$folder"
 }
 trap end EXIT
-cd "$folder" || exit 3
+here=$PWD
+cd "$folder" || exit 3 # the server's user may not be able to stand where we do
 "${as_server[@]}" initdb -D "$folder/data" -U homeostat -A trust -E UTF8 --locale=C --no-sync >"$folder/initdb.log" 2>&1 ||
     { sed 's/^/# /' "$folder/initdb.log"; exit 3; }
 serve() { # until `over` is there: a server that ends is started again
@@ -52,6 +53,7 @@ for ((waited = 0; waited < 600; waited++)); do
 done
 [[ -n $ready ]] || { sed 's/^/# /' "$folder/server.log"; exit 3; }
 export HOMEOSTAT_TEST_STORE=postgresql://homeostat@127.0.0.1:$port/postgres HOMEOSTAT_TEST_PIDFILE=$folder/data/postmaster.pid
+cd "$here" || exit 3
 "$@"
 code=$?
 ((code == 0)) || sed 's/^/# server: /' "$folder/server.log" | tail -n 20

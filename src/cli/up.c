@@ -248,8 +248,9 @@ static int run_lab(struct asked *asked)
     options->database = asked->choice.file;
     options->store = asked->choice.address;
     /* Once there is a database, its newest policy counts: one that was applied must survive a restart. */
-    if (!options->policy_path && !options->store && access(options->database, F_OK) != 0 &&
-        home_path(policy, sizeof policy, "policies/default.yaml") && access(policy, R_OK) == 0)
+    if (!options->policy_path && !options->store && !asked->postgres &&
+        access(options->database, F_OK) != 0 && home_path(policy, sizeof policy, "policies/default.yaml") &&
+        access(policy, R_OK) == 0)
         options->policy_path = policy;
     if (code == EXIT_DONE)
         code = make_folders_above(options->database);
@@ -291,8 +292,7 @@ int verb_up(const struct verb *verb, int argc, char **argv)
          "of the control plane (7070; 0, and with --scenario: a free one)"},
         {"interval", 0, FLAG_DURATION, &asked.fleet.interval_ns, "TIME",
          "between the reports of a node (as the lab says, 1s)"},
-        STORE_FLAGS(&asked.choice,
-                    "its database, a file (lab/homeostat.db; of a scenario, anew, lab/scenario.db)"),
+        STORE_FLAGS(&asked.choice, "a file (lab/homeostat.db; of a scenario lab/scenario.db, anew)"),
         {"postgres", 0, FLAG_YES, &asked.postgres, NULL,
          "keep it in a PostgreSQL server of the lab's own, in lab/postgres"},
         {"record", 0, FLAG_TEXT, &asked.fleet.record_path, "FILE", "write a journal there, for replay"},

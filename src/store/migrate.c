@@ -114,8 +114,12 @@ int migrate(sqlite3 *db, const char *path, char *error, size_t error_size)
     int version = database_version(db, path, migrations_count, error, error_size);
     if (version < 0)
         return version;
+    /* EXTRA for the change to WAL: its rollback journal must be gone from the disk for good. One that came
+     * back after a power cut would roll the database back to what it was before: nothing
+     * (tests/test_store_power.c). */
     const char *settings =
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864";
+        "PRAGMA synchronous = EXTRA; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
+        "PRAGMA journal_size_limit = 67108864";
     if (sqlite3_exec(db, settings, NULL, NULL, NULL) != SQLITE_OK)
         return database_failure(db, path, error, error_size);
     int result = version > 0 ? look_for_damage(db, path, error, error_size) : 0;

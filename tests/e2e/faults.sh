@@ -17,10 +17,7 @@ fi
 
 # Each lab has a folder of its own below the common one, its name at the end of HOMEOSTAT_HOME behind a slash.
 processes() {
-    local file
-    for file in /proc/[0-9]*/environ; do
-        ! grep -qsz "^HOMEOSTAT_HOME=$folder/${1-}" "$file" || basename "$(dirname "$file")"
-    done
+    grep -lsz "^HOMEOSTAT_HOME=$folder/${1-}" /proc/[0-9]*/environ | cut -d/ -f3
 }
 
 no_processes() {

@@ -13,12 +13,9 @@ homeostat() {
     HOMEOSTAT_HOME=$folder NO_COLOR=1 HOMEOSTAT_URL=${url-} "$binary" "$@"
 }
 
-# The process ids of everything that was started for this folder.
+# The process ids of everything that was started for this folder, with one look at all of them.
 processes() {
-    local file
-    for file in /proc/[0-9]*/environ; do
-        ! grep -qsz "^HOMEOSTAT_HOME=$folder\$" "$file" || basename "$(dirname "$file")"
-    done
+    grep -lsz "^HOMEOSTAT_HOME=$folder\$" /proc/[0-9]*/environ | cut -d/ -f3
 }
 
 no_processes() {

@@ -21,6 +21,20 @@ the_demo_heals_and_keeps_it_there() {
     [[ ! -e $folder/lab/demo.db && $(sql 'SELECT count(*) > 20 FROM homeostat_demo.samples') == t ]]
 }
 
+# The same fault, once more with SQLite: the same steps, states, remedies and verdicts, one after the other.
+both_databases_tell_the_same_story() {
+    local story="SELECT step || ' ' || state || ' ' || remedy || ' ' || verdict FROM"
+    homeostat demo --interval 300ms >"$folder/demo.out" 2>&1 || { cat "$folder/demo.out"; return 1; }
+    python3 - "$folder/lab/demo.db" "$story timeline WHERE incident = 1 ORDER BY id" >"$folder/sqlite.story" <<'END'
+import sqlite3, sys
+for row in sqlite3.connect(sys.argv[1]).execute(sys.argv[2]):
+    print(row[0])
+END
+    rm -f "$folder"/lab/demo.db*
+    sql "$story homeostat_demo.timeline WHERE incident = 1 ORDER BY id" >"$folder/postgres.story"
+    [[ $(wc -l <"$folder/sqlite.story") -ge 5 ]] && diff "$folder/sqlite.story" "$folder/postgres.story"
+}
+
 a_second_demo_moves_the_first_aside() {
     HOMEOSTAT_STORE=$store homeostat demo --interval 300ms --fault service_crash >"$folder/demo.out" 2>&1 || { cat "$folder/demo.out"; return 1; }
     grep -q 'schema homeostat_demo' "$folder/demo.out" || return
@@ -107,6 +121,7 @@ it_goes_on_when_the_server_is_back() {
 }
 
 check 'the demo heals and keeps it there' the_demo_heals_and_keeps_it_there
+check 'both databases tell the same story' both_databases_tell_the_same_story
 check 'a second demo moves the first aside' a_second_demo_moves_the_first_aside
 check 'lines go from one database to the other' lines_go_from_one_database_to_the_other
 check 'no password is shown' no_password_is_shown

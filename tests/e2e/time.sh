@@ -36,11 +36,6 @@ all_healthy() {
     [[ $(homeostat nodes --json | grep -c '"health": "healthy"') -eq 3 ]]
 }
 
-# As in lib.sh, but with one look at all of them: a moment must not pass unseen here.
-processes() {
-    grep -lsz "^HOMEOSTAT_HOME=$folder\$" /proc/[0-9]*/environ | cut -d/ -f3
-}
-
 # The processes whose command line has this in it.
 matching() {
     local process

@@ -7,7 +7,7 @@ shift 2
     echo '/* Made by embed.sh of the files in src/store/sql. */'
     echo '#include "store/migrate.h"'
     echo '#pragma GCC diagnostic ignored "-Woverlength-strings"'
-    echo "const struct migration $list[] = {"
+    echo "const struct migration ${list}[] = {"
     number=0
     for file in "$@"; do
         number=$((number + 1))

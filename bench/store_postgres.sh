@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# ./run bench store_postgres [--json]: bench/store beside a PostgreSQL server of its own.
+set -eu
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+"$root/tests/with_postgres.sh" "$root/build/bench/store" "$@"
