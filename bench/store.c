@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "store/insert.h"
+#include "store/shape.h"
 #include "store/store.h"
 
 #include <libpq-fe.h>
@@ -80,19 +81,27 @@ static void wait_durable(uint64_t ticket)
 
 static uint64_t ticket;
 
-static double commits(struct store_writer *writer)
+static struct timeline_row a_line(uint64_t id)
+{
+    struct timeline_row line = {.incident = id, .at = (instant)id, .step = "DETECT", .state = "open"};
+    memcpy(line.text, line_text, sizeof line_text);
+    return line;
+}
+
+/* `at_once` of them are on their way at any time. */
+static double commits(struct store_writer *writer, unsigned at_once)
 {
     int64_t began_ns = monotonic_ns();
     for (int i = 0; i < COMMITS; i++) {
         struct incident incident = an_incident(++ticket);
-        struct timeline_row line = {
-            .incident = ticket, .at = (instant)ticket, .step = "DETECT", .state = "open"};
-        memcpy(line.text, line_text, sizeof line_text);
+        struct timeline_row line = a_line(ticket);
         store_put_incident(writer, &incident);
         store_put_timeline(writer, &line);
         store_submit(writer, ticket, true);
-        wait_durable(ticket);
+        if (ticket >= at_once)
+            wait_durable(ticket - at_once + 1);
     }
+    wait_durable(ticket);
     return per_second(COMMITS, began_ns);
 }
 
@@ -120,53 +129,75 @@ static double samples(struct store_writer *writer)
     return per_second(SAMPLES, began_ns);
 }
 
-/* --- bare SQLite ---------------------------------------------------------------------------------------- */
+/* --- bare: the same rows into the same tables ----------------------------------------------------------- */
 
-static const char bare_incident[] =
-    "INSERT INTO incidents VALUES (?, 1, 'cpu-high', 'critical', 'open', 'none', ?)";
-static const char bare_line[] =
-    "INSERT INTO timeline (incident, at, step, state, text) VALUES (?, ?, 'DETECT', 'open', ?)";
-static const char bare_tables[] =
-    "CREATE TABLE incidents (id INTEGER PRIMARY KEY, node INTEGER, finding TEXT, severity TEXT, state TEXT, "
-    "remedy TEXT, "
-    "opened_at BIGINT); CREATE TABLE timeline (incident BIGINT, at BIGINT, step TEXT, state TEXT, text TEXT)";
+enum { TEXT_SIZE = 32 };
 
-static sqlite3 *open_bare(void)
+/* The tables of a store that nobody else uses. */
+static void make_tables(const char *store)
 {
-    sqlite3 *db;
-    CHECK(sqlite3_open(bare_path, &db) == SQLITE_OK);
-    CHECK(sqlite3_exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", NULL, NULL, NULL) ==
-          SQLITE_OK);
-    CHECK(sqlite3_exec(db, bare_tables, NULL, NULL, NULL) == SQLITE_OK);
-    return db;
+    char error[512];
+    struct store_writer *writer;
+    if (store_writer_open(&writer, store, on_durable, NULL, error, sizeof error) < 0) {
+        fprintf(stderr, "store: %s\n", error);
+        exit(3);
+    }
+    store_writer_close(&writer);
+}
+
+static unsigned sql_of(enum insert insert, char bytes[INSERT_SQL_SIZE])
+{
+    enum value_type types[VALUES_MAX];
+    struct text sql = text_over(bytes, INSERT_SQL_SIZE);
+    return insert_sql(insert, &sql, types);
+}
+
+static sqlite3_stmt *prepare_sqlite(sqlite3 *db, enum insert insert)
+{
+    char sql[INSERT_SQL_SIZE];
+    sqlite3_stmt *statement;
+    sql_of(insert, sql);
+    CHECK(sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK);
+    return statement;
+}
+
+static void run_sqlite(sqlite3_stmt *statement, const struct row_shape *shape, const void *row)
+{
+    struct value values[VALUES_MAX];
+    char bytes[SHAPE_SCRATCH_SIZE];
+    struct text scratch = text_over(bytes, sizeof bytes);
+    unsigned count = shape_write(shape, row, values, &scratch);
+    for (unsigned i = 0; i < count; i++) {
+        int at = (int)i + 1;
+        if (values[i].type == VALUE_INTEGER)
+            sqlite3_bind_int64(statement, at, values[i].integer);
+        else if (values[i].type == VALUE_TEXT)
+            sqlite3_bind_text(statement, at, values[i].text, (int)values[i].length, SQLITE_STATIC);
+        else
+            sqlite3_bind_null(statement, at);
+    }
+    CHECK(sqlite3_step(statement) == SQLITE_DONE && sqlite3_reset(statement) == SQLITE_OK);
 }
 
 static double bare_sqlite(sqlite3 *db)
 {
-    static int64_t id;
-    sqlite3_stmt *incident, *line;
-    CHECK(sqlite3_prepare_v2(db, bare_incident, -1, &incident, NULL) == SQLITE_OK);
-    CHECK(sqlite3_prepare_v2(db, bare_line, -1, &line, NULL) == SQLITE_OK);
+    static uint64_t id;
+    sqlite3_stmt *incidents = prepare_sqlite(db, INSERT_INCIDENT),
+                 *lines = prepare_sqlite(db, INSERT_TIMELINE);
     int64_t began_ns = monotonic_ns();
     for (int i = 0; i < COMMITS; i++) {
-        id++;
+        struct incident incident = an_incident(++id);
+        struct timeline_row line = a_line(id);
         CHECK(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK);
-        sqlite3_bind_int64(incident, 1, id);
-        sqlite3_bind_int64(incident, 2, id);
-        CHECK(sqlite3_step(incident) == SQLITE_DONE && sqlite3_reset(incident) == SQLITE_OK);
-        sqlite3_bind_int64(line, 1, id);
-        sqlite3_bind_int64(line, 2, id);
-        sqlite3_bind_text(line, 3, line_text, -1, SQLITE_STATIC);
-        CHECK(sqlite3_step(line) == SQLITE_DONE && sqlite3_reset(line) == SQLITE_OK);
+        run_sqlite(incidents, &incident_shape, &incident);
+        run_sqlite(lines, &timeline_shape, &line);
         CHECK(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK);
     }
     double rate = per_second(COMMITS, began_ns);
-    sqlite3_finalize(incident);
-    sqlite3_finalize(line);
+    sqlite3_finalize(incidents);
+    sqlite3_finalize(lines);
     return rate;
 }
-
-/* --- bare PostgreSQL ------------------------------------------------------------------------------------ */
 
 static void run(PGconn *connection, const char *sql)
 {
@@ -175,40 +206,43 @@ static void run(PGconn *connection, const char *sql)
     PQclear(result);
 }
 
-static PGconn *connect_bare(const char *address)
+static void prepare_postgres(PGconn *connection, enum insert insert, const char *name)
 {
-    PGconn *connection = PQconnectdb(address);
-    CHECK(PQstatus(connection) == CONNECTION_OK);
-    run(connection, "CREATE SCHEMA bare; SET search_path = bare");
-    run(connection, bare_tables);
-    PQclear(PQprepare(connection, "incident",
-                      "INSERT INTO incidents VALUES ($1, 1, 'cpu-high', 'critical', 'open', 'none', $2)", 0,
-                      NULL));
-    PQclear(PQprepare(
-        connection, "line",
-        "INSERT INTO timeline (incident, at, step, state, text) VALUES ($1, $2, 'DETECT', 'open', $3)", 0,
-        NULL));
-    return connection;
+    char sql[INSERT_SQL_SIZE];
+    sql_of(insert, sql);
+    PGresult *result = PQprepare(connection, name, sql, 0, NULL);
+    CHECK(PQresultStatus(result) == PGRES_COMMAND_OK);
+    PQclear(result);
 }
 
-static void run_prepared(PGconn *connection, const char *name, int count, const char *const *values)
+static void run_postgres(PGconn *connection, const char *name, const struct row_shape *shape, const void *row)
 {
-    PGresult *result = PQexecPrepared(connection, name, count, values, NULL, NULL, 0);
+    struct value values[VALUES_MAX];
+    const char *texts[VALUES_MAX];
+    char bytes[SHAPE_SCRATCH_SIZE], numbers[VALUES_MAX][TEXT_SIZE];
+    struct text scratch = text_over(bytes, sizeof bytes);
+    unsigned count = shape_write(shape, row, values, &scratch);
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(numbers[i], TEXT_SIZE, "%lld", (long long)values[i].integer);
+        texts[i] = values[i].type == VALUE_TEXT      ? values[i].text
+                   : values[i].type == VALUE_INTEGER ? numbers[i]
+                                                     : NULL;
+    }
+    PGresult *result = PQexecPrepared(connection, name, (int)count, texts, NULL, NULL, 0);
     CHECK(PQresultStatus(result) == PGRES_COMMAND_OK);
     PQclear(result);
 }
 
 static double bare_postgres(PGconn *connection)
 {
-    static int id;
+    static uint64_t id;
     int64_t began_ns = monotonic_ns();
     for (int i = 0; i < COMMITS; i++) {
-        char number[16];
-        snprintf(number, sizeof number, "%d", ++id);
-        const char *values[] = {number, number, line_text};
+        struct incident incident = an_incident(++id);
+        struct timeline_row line = a_line(id);
         run(connection, "BEGIN");
-        run_prepared(connection, "incident", 2, values);
-        run_prepared(connection, "line", 3, values);
+        run_postgres(connection, "incident", &incident_shape, &incident);
+        run_postgres(connection, "line", &timeline_shape, &line);
         run(connection, "COMMIT");
     }
     return per_second(COMMITS, began_ns);
@@ -217,38 +251,41 @@ static double bare_postgres(PGconn *connection)
 /* --- both in turn --------------------------------------------------------------------------------------- */
 
 struct figures {
-    double commits, bare, samples;
+    double commits, eight, bare, samples;
 };
 
 static struct figures measure(const char *store, sqlite3 *db, PGconn *connection)
 {
-    double ours[ROUNDS], bare[ROUNDS], rows[ROUNDS];
+    double ours[ROUNDS], eight[ROUNDS], bare[ROUNDS], rows[ROUNDS];
     char error[512];
     struct store_writer *writer;
+    waiter.durable = ticket = 0;
     if (store_writer_open(&writer, store, on_durable, NULL, error, sizeof error) < 0) {
         fprintf(stderr, "store: %s\n", error);
         exit(3);
     }
     for (int round = 0; round < ROUNDS; round++) {
         bare[round] = connection ? bare_postgres(connection) : bare_sqlite(db);
-        ours[round] = commits(writer);
+        ours[round] = commits(writer, 1);
+        eight[round] = commits(writer, 8);
     }
     for (int round = 0; round < ROUNDS; round++)
         rows[round] = samples(writer);
     store_writer_close(&writer);
-    return (struct figures){median(ours), median(bare), median(rows)};
+    return (struct figures){median(ours), median(eight), median(bare), median(rows)};
 }
 
 static void print(bool json, const char *name, struct figures figures)
 {
+    double one = figures.commits / figures.bare, eight = figures.eight / figures.bare;
     if (json)
         printf(
-            "{\"database\":\"%s\",\"incident_commits_per_s\":%.0f,\"bare_commits_per_s\":%.0f,\"ratio\":%.2f,"
-            "\"samples_per_s\":%.0f}\n",
-            name, figures.commits, figures.bare, figures.commits / figures.bare, figures.samples);
+            "{\"database\":\"%s\",\"bare_commits_per_s\":%.0f,\"incident_commits_per_s\":%.0f,\"ratio\":%.2f,"
+            "\"eight_at_once_per_s\":%.0f,\"eight_ratio\":%.2f,\"samples_per_s\":%.0f}\n",
+            name, figures.bare, figures.commits, one, figures.eight, eight, figures.samples);
     else
-        printf("  %-12s %14.0f %14.0f %10.2f %16.0f\n", name, figures.commits, figures.bare,
-               figures.commits / figures.bare, figures.samples);
+        printf("  %-12s %8.0f %10.0f (%.2f) %10.0f (%.2f) %12.0f\n", name, figures.bare, figures.commits, one,
+               figures.eight, eight, figures.samples);
 }
 
 static void remove_files(const char *name)
@@ -261,6 +298,40 @@ static void remove_files(const char *name)
     }
 }
 
+/* The store's address with a schema of its own. */
+static void in_schema(char out[512], const char *server, const char *schema)
+{
+    char error[512];
+    if (store_make_room(server, schema, out, 512, error, sizeof error) < 0) {
+        fprintf(stderr, "store: %s\n", error);
+        exit(3);
+    }
+}
+
+static void measure_sqlite(bool json)
+{
+    sqlite3 *db;
+    make_tables(bare_path);
+    CHECK(sqlite3_open(bare_path, &db) == SQLITE_OK);
+    CHECK(sqlite3_exec(db, "PRAGMA synchronous = FULL", NULL, NULL, NULL) == SQLITE_OK);
+    print(json, "SQLite", measure(path, db, NULL));
+    sqlite3_close(db);
+}
+
+static void measure_postgres(bool json, const char *server)
+{
+    char ours[512], bare[512];
+    in_schema(ours, server, "bench_store");
+    in_schema(bare, server, "bench_bare");
+    make_tables(bare);
+    PGconn *connection = PQconnectdb(bare);
+    CHECK(PQstatus(connection) == CONNECTION_OK);
+    prepare_postgres(connection, INSERT_INCIDENT, "incident");
+    prepare_postgres(connection, INSERT_TIMELINE, "line");
+    print(json, "PostgreSQL", measure(ours, NULL, connection));
+    PQfinish(connection);
+}
+
 int main(int argc, char **argv)
 {
     bool json = argc > 1 && strcmp(argv[1], "--json") == 0;
@@ -268,17 +339,12 @@ int main(int argc, char **argv)
     remove_files(path);
     remove_files(bare_path);
     if (!json)
-        printf("durable one after the other, a second; samples handed over as they come, rows a second\n\n"
-               "                    incidents           bare      ratio          samples\n");
-    sqlite3 *db = open_bare();
-    print(json, "SQLite", measure(path, db, NULL));
-    sqlite3_close(db);
+        printf("incidents made durable, a second (the share of bare); samples, rows a second\n\n"
+               "                   bare  one by one          eight at once         samples\n");
+    measure_sqlite(json);
     remove_files(path);
     remove_files(bare_path);
-    if (server) {
-        PGconn *connection = connect_bare(server);
-        print(json, "PostgreSQL", measure(server, NULL, connection));
-        PQfinish(connection);
-    }
+    if (server)
+        measure_postgres(json, server);
     return 0;
 }

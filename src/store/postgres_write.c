@@ -62,7 +62,23 @@ static void name_insert(char name[16], int insert)
     snprintf(name, 16, "insert_%d", insert);
 }
 
-static int prepare_one(struct writing *writing, int insert, char *error, size_t error_size)
+static int prepare(struct writing *writing, const char *name, const char *sql, unsigned count,
+                   const Oid *oids, char *error, size_t error_size)
+{
+    struct postgres *postgres = &writing->postgres;
+    bool lost = !PQsendPrepare(postgres->connection, name, sql, (int)count, oids);
+    int code = 0;
+    PGresult *result;
+    postgres_begin(postgres);
+    while (!lost && (result = postgres_result(postgres, &lost))) {
+        if (PQresultStatus(result) != PGRES_COMMAND_OK && code == 0)
+            code = postgres_failure(postgres, result, error, error_size);
+        PQclear(result);
+    }
+    return lost ? postgres_failure(postgres, NULL, error, error_size) : code;
+}
+
+static int prepare_insert(struct writing *writing, int insert, char *error, size_t error_size)
 {
     char bytes[INSERT_SQL_SIZE], name[16];
     struct text sql = text_over(bytes, sizeof bytes);
@@ -72,17 +88,16 @@ static int prepare_one(struct writing *writing, int insert, char *error, size_t 
     for (unsigned i = 0; i < count; i++)
         oids[i] = type_of(writing->types[insert][i]);
     name_insert(name, insert);
-    struct postgres *postgres = &writing->postgres;
-    bool lost = !PQsendPrepare(postgres->connection, name, bytes, (int)count, oids);
-    int code = lost ? postgres_failure(postgres, NULL, error, error_size) : 0;
-    PGresult *result;
-    postgres_begin(postgres);
-    while (!lost && (result = postgres_result(postgres, &lost))) {
-        if (PQresultStatus(result) != PGRES_COMMAND_OK && code == 0)
-            code = postgres_failure(postgres, result, error, error_size);
-        PQclear(result);
-    }
-    return lost ? postgres_failure(postgres, NULL, error, error_size) : code;
+    return prepare(writing, name, bytes, count, oids, error, error_size);
+}
+
+static int prepare_all(struct writing *writing, char *error, size_t error_size)
+{
+    const Oid oids[] = {type_of(VALUE_TEXT), type_of(VALUE_INTEGER)};
+    int code = prepare(writing, "batch", "SELECT homeostat_batch($1, $2)", 2, oids, error, error_size);
+    for (int insert = 0; insert < INSERT_COUNT && code == 0; insert++)
+        code = prepare_insert(writing, insert, error, error_size);
+    return code;
 }
 
 /* Big-endian, as the binary format of parameters is. Text is sent as it is. */
@@ -150,11 +165,10 @@ static bool send_batch_number(struct writing *writing)
 {
     struct value values[] = {value_text(writing->session, strlen(writing->session)),
                              value_integer((int64_t)writing->batch)};
-    const Oid oids[] = {type_of(VALUE_TEXT), type_of(VALUE_INTEGER)};
     struct parameters parameters;
     fill(&parameters, values, COUNT_OF(values));
-    return PQsendQueryParams(writing->postgres.connection, "SELECT homeostat_batch($1, $2)", 2, oids,
-                             parameters.values, parameters.lengths, parameters.formats, 0);
+    return PQsendQueryPrepared(writing->postgres.connection, "batch", 2, parameters.values,
+                               parameters.lengths, parameters.formats, 0);
 }
 
 /* Reads until the pipeline's end. The first error counts: what follows it was only not tried. */
@@ -373,8 +387,8 @@ static int begin_session(struct writing *writing, bool *committed, char *error, 
         code = take_lock(writing, error, error_size);
     if (code == 0)
         code = take_session(writing, committed, error, error_size);
-    for (int insert = 0; insert < INSERT_COUNT && code == 0; insert++)
-        code = prepare_one(writing, insert, error, error_size);
+    if (code == 0)
+        code = prepare_all(writing, error, error_size);
     if (code < 0)
         postgres_disconnect(&writing->postgres);
     return code;
