@@ -82,7 +82,7 @@ static void print_blocks(const json_t *points, const struct question *question)
         double value = json_number_value(json_array_get(point, 1));
         if (!text_parse_instant(json_string_value(json_array_get(point, 0)), &at) || at < question->from)
             continue;
-        size_t index = (size_t)((at - question->from) / question->step_ns);
+        size_t index = (size_t)((at - question->from + MILLISECOND - 1) / question->step_ns);
         place[index > WIDTH ? WIDTH : index] = value;
         low = value < low ? value : low;
         high = value > high ? value : high;
@@ -143,7 +143,7 @@ static int read_span(struct question *question, const char *from, const char *to
     question->from -= question->from % MILLISECOND; /* as the API writes it */
     question->step_ns = step_ns;
     if (people && step_ns == 0)
-        question->step_ns = ((question->to - question->from) / WIDTH / MICROSECOND + 1) * MICROSECOND;
+        question->step_ns = ((question->to - question->from) / WIDTH / MILLISECOND + 1) * MILLISECOND;
     if (people && (question->to - question->from) / question->step_ns > WIDTH)
         return fail(EXIT_USAGE,
                     "metrics: that makes more than %d places in a line; leave --step out, or add --csv",

@@ -1,6 +1,7 @@
 #include "cli/own_postgres.h"
 
 #include "cli/cli.h"
+#include "cli/store_choice.h"
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -134,6 +135,7 @@ static pid_t launch(const struct own_postgres *server, char *const arguments[])
         _exit(126);
     if (chdir(server->folder) != 0 || !become_user(server, parent))
         _exit(126);
+    unsetenv(STORE_VARIABLE); /* there may be a password in it */
     execv(arguments[0], arguments);
     _exit(127);
 }
@@ -276,7 +278,8 @@ static bool start_on_a_port(struct own_postgres *server)
     snprintf(postgres, sizeof postgres, "%s/postgres", server->binaries);
     server->port = free_port();
     snprintf(port, sizeof port, "%d", server->port);
-    snprintf(server->address, sizeof server->address, "postgresql://homeostat:%s@127.0.0.1:%d/postgres",
+    snprintf(server->address, sizeof server->address,
+             "postgresql://homeostat:%s@127.0.0.1:%d/postgres?connect_timeout=5&sslmode=disable",
              server->password, server->port);
     char *arguments[] = {postgres,
                          "-D",

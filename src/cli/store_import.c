@@ -112,12 +112,26 @@ static int put_incident(struct import *import, const json_t *object)
     return store_put_incident(import->writer, &incident);
 }
 
+#define INSTANT_MOST (INT64_MAX / 2) /* the year 2116 */
+
+static bool is_whole(const json_t *object, const char *name, json_int_t most)
+{
+    const json_t *member = json_object_get(object, name);
+    return json_is_integer(member) && json_integer_value(member) >= 0 && json_integer_value(member) <= most;
+}
+
 static int put_samples(struct import *import, const json_t *object)
 {
     struct samples_row row = {.node = (uint32_t)json_integer_value(json_object_get(object, "node")),
                               .at = json_integer_value(json_object_get(object, "at")),
                               .sequence = (uint64_t)json_integer_value(json_object_get(object, "sequence"))};
     const char *boot = json_string_value(json_object_get(object, "boot"));
+    if (!is_whole(object, "node", UINT32_MAX) || !is_whole(object, "at", INSTANT_MOST) ||
+        !is_whole(object, "sequence", INT64_MAX)) {
+        snprintf(import->why, sizeof import->why,
+                 "samples need node, at and sequence, whole numbers from 0 on");
+        return -EBADMSG;
+    }
     if (!boot || !boot_parse(boot, &row.boot)) {
         snprintf(import->why, sizeof import->why, "samples.boot holds something that homeostat never writes");
         return -EBADMSG;
@@ -137,9 +151,9 @@ static int put_policy(struct import *import, const json_t *object)
     struct policy_row row = {.version = (uint64_t)json_integer_value(json_object_get(object, "version")),
                              .at = json_integer_value(json_object_get(object, "at")),
                              .text = json_string_value(json_object_get(object, "text"))};
-    if (row.text)
+    if (row.text && is_whole(object, "version", INT64_MAX) && is_whole(object, "at", INT64_MAX))
         return store_put_policy(import->writer, &row);
-    snprintf(import->why, sizeof import->why, "the policy has no text");
+    snprintf(import->why, sizeof import->why, "a policy needs version, at and text");
     return -EBADMSG;
 }
 
@@ -183,6 +197,9 @@ static int put_line(struct import *import, const char *bytes, size_t length)
         if (strcmp(tables[i].table, table) == 0)
             code = tables[i].put(import, object);
     json_decref(object);
+    if (code == -ENOMEM)
+        snprintf(import->why, sizeof import->why,
+                 "so many rows wait for the disk that there is no room for it");
     return code;
 }
 
@@ -241,6 +258,8 @@ long long store_import(const char *name, FILE *in, char *error, size_t error_siz
     int code = store_writer_open(&import.writer, name, on_durable, &import, error, error_size);
     if (code < 0)
         return code;
+    /* Lines come node by node: the next control plane begins with the oldest of all. */
+    store_keep_no_history(import.writer);
     code = refuse_full(name, error, error_size);
     if (code == 0) {
         code = put_lines(&import, in);

@@ -205,10 +205,13 @@ static bool take_whole(void *context, const struct value *values)
     return false;
 }
 
+/* Once a question has failed, no other is asked: `failed` says so. */
+static bool failed;
+
 static int64_t ask_whole(struct store *store, const char *sql)
 {
     int64_t whole = 0;
-    store_ask(store, sql, 1, take_whole, &whole);
+    failed = failed || store_ask(store, sql, 1, take_whole, &whole) < 0;
     return whole;
 }
 
@@ -257,7 +260,9 @@ static int stats(const struct task *task)
     if (code != EXIT_DONE)
         return code;
     json_t *all = read_stats(task, store), *rows = json_object_get(all, "rows"), *value;
-    if (task->json) {
+    if (failed) {
+        code = fail(EXIT_ENVIRONMENT, "%s: %s", task->shown, store_problem(store));
+    } else if (task->json) {
         print_json(all);
     } else {
         const char *name;
@@ -270,7 +275,7 @@ static int stats(const struct task *task)
     }
     json_decref(all);
     store_close(&store);
-    return EXIT_DONE;
+    return code;
 }
 
 /* --- export, import, backup, prune ---------------------------------------------------------------------- */

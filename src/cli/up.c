@@ -306,6 +306,8 @@ int verb_up(const struct verb *verb, int argc, char **argv)
     if (code >= 0)
         return code;
     code = check_asked(&asked);
+    if (asked.postgres)
+        unsetenv(STORE_VARIABLE); /* the flag is nearer */
     if (code == EXIT_DONE)
         code = store_choose(&asked.choice, "up", asked.scenario ? "lab/scenario.db" : "lab/homeostat.db");
     if (code != EXIT_DONE)

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "plane/series.h"
+#include "store/history.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -349,6 +350,9 @@ static bool collect(struct plane *plane, const struct node *node, struct series 
     uint32_t kept = !recent ? 0 : recent->count < RECENT_MAX ? recent->count : RECENT_MAX;
     uint32_t first = recent ? recent->count - kept : 0;
     instant memory_from = kept ? recent->ring[first % RECENT_MAX].at : INSTANT_NEVER;
+    /* Of so long ago the store has minutes, which would count these once more. */
+    if (kept && memory_from < plane->now - HISTORY_RAW_NS)
+        recent = NULL, kept = 0, memory_from = INSTANT_NEVER;
     instant store_to = series->to < memory_from ? series->to : memory_from - 1;
     if (!series_add_stored(series, plane->reader, node->number, store_to))
         return false;

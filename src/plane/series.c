@@ -68,7 +68,9 @@ static bool take_row(void *context, const struct samples_row *row)
 static bool take_rollup(void *context, const struct rollup_row *row)
 {
     struct series *series = context;
-    instant bucket_at = series->step_ns ? row->at - (row->at - series->from) % series->step_ns : row->at;
+    instant at =
+        row->at < series->from ? series->from : row->at; /* the span may begin within the first step */
+    instant bucket_at = series->step_ns ? at - (at - series->from) % series->step_ns : row->at;
     if (series->in_bucket > 0 && bucket_at != series->bucket_at)
         series_close(series);
     if (series->in_bucket == 0)
@@ -94,12 +96,12 @@ bool series_add_stored(struct series *series, struct store *store, uint32_t node
         instant before_raw = to < raw_from - 1 ? to : raw_from - 1;
         instant hours_to =
             minutes_from == INSTANT_NONE || minutes_from > before_raw ? before_raw : minutes_from - 1;
-        if (from <= hours_to &&
-            store_rollups(store, node, series->metric, 3600, from, hours_to, take_rollup, series) < 0)
+        if (from <= hours_to && store_rollups(store, node, series->metric, 3600, from - from % HOUR, hours_to,
+                                              take_rollup, series) < 0)
             return false;
-        if (hours_to < before_raw &&
-            store_rollups(store, node, series->metric, 60, from > hours_to ? from : hours_to + 1, before_raw,
-                          take_rollup, series) < 0)
+        if (hours_to < before_raw && store_rollups(store, node, series->metric, 60,
+                                                   from > hours_to ? from - from % MINUTE : hours_to + 1,
+                                                   before_raw, take_rollup, series) < 0)
             return false;
         if (series->step_ns == 0)
             series_close(series);

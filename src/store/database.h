@@ -50,6 +50,7 @@ struct database {
     int (*step)(void *question, struct value *values, unsigned count);
     void (*finish)(void *question); /* NULL is fine */
     const char *(*problem)(const void *reading);
+    void (*hurry)(void *reading);         /* of a server: a loop waits for the answers from now on */
     bool (*is_lost)(const void *reading); /* of a server: the newest question found nobody */
 
     /* The rows of `samples` of a node in a span, oldest first: at, boot, sequence, then all metrics. */

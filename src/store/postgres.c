@@ -34,6 +34,12 @@ static void show_address(const PQconninfoOption *options, char *shown)
             schema = value + strlen(search_path);
     }
     struct text text = text_over(shown, SHOWN_SIZE);
+    /* A password with a slash or an at sign that is not percent-encoded ends up in one of these. */
+    if ((port && port[strspn(port, "0123456789,")]) || (name && strchr(name, '@')) ||
+        (host && strchr(host, '@'))) {
+        text_add(&text, "a PostgreSQL database (is the password in its address percent-encoded?)");
+        return;
+    }
     text_addf(&text, "postgresql://%s%s%s%s%s/%s", user ? user : "", user ? "@" : "", host ? host : "",
               port ? ":" : "", port ? port : "", name ? name : "");
     if (schema)
@@ -47,12 +53,11 @@ int postgres_init(struct postgres *postgres, const char *address, duration patie
     PQconninfoOption *options = PQconninfoParse(address, &problem);
     *postgres = (struct postgres){.patience = patience};
     if (!options) {
+        /* libpq's own sentence quotes from the address, perhaps the password. */
         snprintf(error, error_size,
-                 "this is no address of a PostgreSQL database: %s  (an example: "
-                 "postgresql://homeostat@127.0.0.1/homeostat)",
-                 problem ? problem : "out of memory");
-        if (problem)
-            error[strcspn(error, "\n")] = '\0';
+                 "this is no address of a PostgreSQL database: percent-encode what is special in name and "
+                 "password (an "
+                 "example: postgresql://homeostat@127.0.0.1/homeostat)");
         PQfreemem(problem);
         return -EINVAL;
     }
@@ -237,7 +242,8 @@ static int refuse_server(struct postgres *postgres, const char *why, char *error
 static const char settings[] =
     "SET synchronous_commit = on; SET client_min_messages = warning; SET lock_timeout = '5s'; "
     "SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s'; "
-    "SET timezone = 'UTC'; SET standard_conforming_strings = on; SELECT pg_is_in_recovery()::int";
+    "SET timezone = 'UTC'; SET standard_conforming_strings = on; SET tcp_keepalives_idle = 5; "
+    "SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SELECT pg_is_in_recovery()::int";
 
 int postgres_connect(struct postgres *postgres, char *error, size_t error_size)
 {
@@ -248,7 +254,8 @@ int postgres_connect(struct postgres *postgres, char *error, size_t error_size)
     const char *const keywords[] = {"connect_timeout",  "keepalives_idle",  "keepalives_interval",
                                     "keepalives_count", "tcp_user_timeout", "fallback_application_name",
                                     "client_encoding",  "dbname",           NULL};
-    const char *const values[] = {"5", "5", "5", "3", "10000", "homeostat", "UTF8", postgres->address, NULL};
+    const char *wait = postgres->patience > 5 * SECOND ? "5" : "2"; /* seconds; libpq's least is 2 */
+    const char *const values[] = {wait, "5", "5", "3", "10000", "homeostat", "UTF8", postgres->address, NULL};
     postgres->connection = PQconnectdbParams(keywords, values, 1);
     if (!postgres_is_open(postgres))
         return refuse_connection(postgres, error, error_size);

@@ -67,6 +67,7 @@ int postgres_step(void *question, struct value *values, unsigned count);
 void postgres_finish(void *question);
 const char *postgres_problem(const void *reading);
 bool postgres_is_lost(const void *reading);
+void postgres_hurry(void *reading);
 void postgres_samples_sql(struct text *sql, uint32_t node, instant from, instant to);
 
 #endif

@@ -81,7 +81,8 @@ bool copy_add(struct copy *copy, const struct samples_head *head, const double *
     put_64(copy, head->sequence);
     for (int metric = 0; metric < METRIC_COUNT; metric++) {
         uint64_t bits;
-        memcpy(&bits, &values[metric], sizeof bits);
+        double value = values[metric] + 0.0; /* -0 becomes 0, as in SQLite */
+        memcpy(&bits, &value, sizeof bits);
         if (isnan(values[metric]))
             put_32(copy, UINT32_MAX); /* NULL */
         else

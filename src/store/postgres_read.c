@@ -3,6 +3,7 @@
 #include "store/postgres.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "store/migrate.h"
 
 #include <endian.h>
@@ -11,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const duration patience_ns = 3 * SECOND; /* the control plane's loop waits for it */
+static const duration patience_ns = 60 * SECOND;
+static const duration hurried_ns = 3 * SECOND; /* the control plane's loop waits for it */
+static const duration at_once_ns = 500 * MILLISECOND;
 
 struct reading {
     struct postgres postgres;
@@ -68,6 +71,11 @@ void postgres_read_close(void **out)
     postgres_fini(&reading->postgres);
     free(reading);
     *out = NULL;
+}
+
+void postgres_hurry(void *reading)
+{
+    ((struct reading *)reading)->postgres.patience = hurried_ns;
 }
 
 const char *postgres_problem(const void *reading)
@@ -137,9 +145,13 @@ void *postgres_ask(void *context, const char *sql)
     }
     question->reading = reading;
     question->row = -1;
+    bool was_open = postgres_is_open(&reading->postgres);
+    int64_t began_ns = monotonic_ns();
     question->result = ask_once(reading, sql);
-    /* The server may have been started anew since the last question: once more, on a new connection. */
-    if (!question->result && reading->open == 0 && !postgres_is_open(&reading->postgres))
+    /* The server may have been started anew since the last question: once more, on a new connection. Not if
+     * it had us wait. */
+    if (!question->result && was_open && reading->open == 0 && !postgres_is_open(&reading->postgres) &&
+        monotonic_ns() - began_ns < at_once_ns)
         question->result = ask_once(reading, sql);
     if (question->result) {
         reading->problem[0] = '\0';

@@ -32,6 +32,8 @@ static const duration answer_patience_ns = 10 * SECOND; /* of one transaction */
 static const duration again_ns = 200 * MILLISECOND;     /* between two connections */
 /* Beyond this the control plane is told that the store fails. It then asks again each second. */
 static const duration batch_patience_ns = 5 * SECOND;
+static const duration whole_patience_ns =
+    60 * SECOND; /* of a batch whose connections break again and again */
 static const duration takeover_patience_ns = 3 * SECOND; /* for a killed predecessor's backend to notice */
 
 /* "home" and the name of the schema, as in postgres_migrate.c, but another key. */
@@ -41,7 +43,8 @@ struct writing {
     struct postgres postgres;
     char session[SESSION_SIZE];
     char old_session[SESSION_SIZE]; /* in which `batch` may have been committed; "": it was not */
-    uint64_t batch;                 /* the number of the newest one, from 1 in each session */
+    int backend;    /* the server's process for this session, and for the one before; 0: none */
+    uint64_t batch; /* the number of the newest one, from 1 in each session */
     unsigned counts[INSERT_COUNT];
     enum value_type types[INSERT_COUNT][VALUES_MAX];
     struct copy copy;
@@ -121,7 +124,8 @@ static void fill(struct parameters *parameters, const struct value *values, unsi
         else if (value->type == VALUE_TEXT)
             parameters->values[i] = value->text;
         else {
-            memcpy(&parameters->bits[i], &value->real, sizeof value->real);
+            double real = value->real + 0.0; /* -0 becomes 0, as in SQLite */
+            memcpy(&parameters->bits[i], &real, sizeof real);
             parameters->bits[i] = htobe64(parameters->bits[i]);
         }
     }
@@ -336,10 +340,26 @@ static int refuse_second(struct writing *writing, char *error, size_t error_size
     return -EWOULDBLOCK;
 }
 
+/* Our own old backend may still be busy with what we have given up: it is ended, which it does whole or not
+ * at all. */
+static void end_old_backend(struct writing *writing)
+{
+    char sql[256], ignored[256];
+    if (!writing->backend || writing->backend == PQbackendPID(writing->postgres.connection))
+        return;
+    snprintf(sql, sizeof sql,
+             "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND "
+             "classid = "
+             "1752132966 AND pid = %d",
+             writing->backend);
+    postgres_run(&writing->postgres, sql, NULL, ignored, sizeof ignored);
+}
+
 /* One connection's lock, which ends with it. A predecessor that was killed has it until its server notices.
  */
 static int take_lock(struct writing *writing, char *error, size_t error_size)
 {
+    end_old_backend(writing);
     for (int64_t by_ns = monotonic_ns() + takeover_patience_ns;;) {
         PGresult *result = NULL;
         int code = postgres_run(&writing->postgres, STORE_LOCK, &result, error, error_size);
@@ -374,8 +394,10 @@ static int take_session(struct writing *writing, bool *committed, char *error, s
     }
     *committed = code == 0 && writing->old_session[0] && postgres_number(result) == 1;
     PQclear(result);
-    if (code == 0)
+    if (code == 0) {
         memcpy(writing->session, session, sizeof session);
+        writing->backend = PQbackendPID(writing->postgres.connection);
+    }
     return code;
 }
 
@@ -401,7 +423,8 @@ static bool commit(void *context, const struct rows *rows, char *error, size_t e
     struct writing *writing = context;
     writing->batch++;
     writing->old_session[0] = '\0';
-    for (int64_t by_ns = monotonic_ns() + batch_patience_ns;;) {
+    int64_t began_ns = monotonic_ns(), by_ns = began_ns + batch_patience_ns;
+    for (;;) {
         bool committed = false;
         int code = 0;
         if (!postgres_is_open(&writing->postgres))
@@ -414,8 +437,10 @@ static bool commit(void *context, const struct rows *rows, char *error, size_t e
         if (code == 0) {
             memcpy(writing->old_session, writing->session, sizeof writing->session);
             postgres_failure(&writing->postgres, NULL, error, error_size);
+            by_ns =
+                monotonic_ns() + batch_patience_ns; /* however long that took: how it ended is looked up */
         }
-        if (monotonic_ns() > by_ns || code == -EWOULDBLOCK)
+        if (monotonic_ns() > by_ns || monotonic_ns() - began_ns > whole_patience_ns)
             return false;
         if (code < 0)
             nanosleep(&(struct timespec){.tv_nsec = again_ns}, NULL);
@@ -462,6 +487,9 @@ static int write_open(void **out, const char *address, char *error, size_t error
     int code = postgres_init(&writing->postgres, address, answer_patience_ns, error, error_size);
     if (code == 0)
         code = postgres_connect(&writing->postgres, error, error_size);
+    if (code == 0)
+        code = take_lock(writing, error,
+                         error_size); /* a schema that somebody else works with is left as it is */
     if (code == 0)
         code = postgres_migrate(&writing->postgres, error, error_size);
     if (code == 0)
@@ -520,5 +548,6 @@ const struct database postgres_database = {
     .finish = postgres_finish,
     .problem = postgres_problem,
     .is_lost = postgres_is_lost,
+    .hurry = postgres_hurry,
     .samples_sql = postgres_samples_sql,
 };

@@ -83,6 +83,8 @@ static void cursor_open_sql(struct cursor *cursor, struct store *store, const st
 void store_follow(struct store *store, struct store_writer *writer)
 {
     store->writer = writer;
+    if (store->database->hurry)
+        store->database->hurry(store->reading);
 }
 
 /* `rest` is what follows FROM table: numbers only, so it needs no parameters. */

@@ -170,6 +170,9 @@ typedef void store_durable(void *context, uint64_t ticket, const char *error);
 int store_writer_open(struct store_writer **writer, const char *store, store_durable *durable, void *context,
                       char *error, size_t error_size);
 
+/* Before the first row: history is left to the next writer. */
+void store_keep_no_history(struct store_writer *writer);
+
 /* Commits what waits, checkpoints, stops the thread, releases the lock. */
 void store_writer_close(struct store_writer **writer);
 

@@ -59,6 +59,7 @@ struct store_writer {
     void *writing;
     struct rows taken;
     struct history history;
+    bool keeps_no_history;
     int64_t stepped_ns; /* of CLOCK_MONOTONIC: when history went on last */
 };
 
@@ -190,6 +191,11 @@ static void forget_pending(struct store_writer *writer)
     writer->urgent = false;
 }
 
+void store_keep_no_history(struct store_writer *writer)
+{
+    writer->keeps_no_history = true;
+}
+
 void store_discard(struct store_writer *writer)
 {
     rows_clear(&writer->present);
@@ -314,6 +320,8 @@ static void tidy(struct store_writer *writer)
     char error[SENTENCE_SIZE];
     bool more = true;
     writer->database->tidy(writer->writing);
+    if (writer->keeps_no_history)
+        return;
     if (!is_idle(writer) && monotonic_ns() - writer->stepped_ns < SECOND)
         return;
     for (int steps = 0; more && steps < HISTORY_STEPS && (steps == 0 || is_idle(writer)); steps++)

@@ -62,6 +62,10 @@ lines_go_from_one_database_to_the_other() {
 }
 
 no_password_is_shown() {
+    local address
+    for address in 'postgresql://me:se%cret@127.0.0.1/x' 'postgresql://me:se/cret@127.0.0.1/x' 'postgresql://me:cret@[127.0.0.1/x'; do
+        ! homeostat incidents --store "$address" 2>&1 | grep cret || return
+    done
     ! grep -rl 'secret' "$folder" && says 3 'does not answer as a database should' homeostat incidents --store "${store%%/postgres}/absent" &&
         ! homeostat incidents --store "${store%%/postgres}/absent" 2>&1 | grep secret
 }
