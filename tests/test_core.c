@@ -468,6 +468,31 @@ static void test_approve_mode_waits_for_the_plan_that_was_shown(void **state)
     story_free(&s);
 }
 
+static void test_a_declined_plan_gives_way_to_the_next_rung(void **state)
+{
+    (void)state;
+    struct story *s = story_new(CPU_POLICY "mode: approve\n");
+    uint32_t web = story_join(s, 0, "web-1", NULL);
+    s->verbose = true;
+    story_say(s, 0.5, OPERATOR_DECLINE, 1, REMEDY_NONE);
+    story_saw(s, "there is no such open incident");
+    story_reports(s, 1, 6, web, ILL);
+    story_say(s, 6.1, OPERATOR_DECLINE, 1, REMEDY_DRAIN_NODE);
+    story_saw(s, "the plan has changed since it was shown");
+    story_say(s, 6.2, OPERATOR_DECLINE, 1, REMEDY_RESTART_SERVICE);
+    story_saw(s, "drain_node: the next rung; a person declined the one before");
+    story_reports(s, 7, 9, web, ILL);
+    assert_int_equal(s->commands, 0); /* the next plan waits for a person as well */
+    story_say(s, 9.1, OPERATOR_DECLINE, 1, REMEDY_NONE);
+    story_saw(s, "a person declined the last remedy; it is left to people");
+    assert_int_equal(core_incident(s->core, 1)->state, INCIDENT_ESCALATED);
+    story_say(s, 9.2, OPERATOR_DECLINE, 1, REMEDY_NONE);
+    story_saw(s, "this incident is not waiting for that");
+    story_say(s, 9.3, OPERATOR_APPROVE, 1, REMEDY_NONE); /* he thinks better of it */
+    assert_int_equal(s->commands, 1);
+    story_free(&s);
+}
+
 static void test_an_approval_does_not_outlive_the_evidence(void **state)
 {
     (void)state;
@@ -1015,6 +1040,7 @@ int main(void)
         cmocka_unit_test(test_attempts_used_up_are_told_to_people),
         cmocka_unit_test(test_dry_run_plans_and_does_nothing),
         cmocka_unit_test(test_approve_mode_waits_for_the_plan_that_was_shown),
+        cmocka_unit_test(test_a_declined_plan_gives_way_to_the_next_rung),
         cmocka_unit_test(test_an_approval_does_not_outlive_the_evidence),
         cmocka_unit_test(test_pause_stops_and_resume_weighs_anew),
         cmocka_unit_test(test_one_metric_alone_is_told_and_a_second_witness_lets_it_act),

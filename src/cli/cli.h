@@ -89,7 +89,7 @@ int verb_nodes(const struct verb *verb, int argc, char **argv);
 int verb_incidents(const struct verb *verb, int argc, char **argv);
 int verb_incident(const struct verb *verb, int argc, char **argv);
 int verb_blocked(const struct verb *verb, int argc, char **argv);
-int verb_approve(const struct verb *verb, int argc, char **argv);
+int verb_approve(const struct verb *verb, int argc, char **argv); /* approve, decline */
 int verb_acknowledge(const struct verb *verb, int argc, char **argv);
 int verb_maintain(const struct verb *verb, int argc, char **argv);
 int verb_undo(const struct verb *verb, int argc, char **argv);

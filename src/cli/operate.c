@@ -1,5 +1,5 @@
-/* What a person can say to a running control plane: approve, acknowledge, maintain, undo, pause, resume,
- * reset. */
+/* What a person can say to a running control plane: approve, decline, acknowledge, maintain, undo, pause,
+ * resume, reset. */
 #include "cli/cli.h"
 #include "cli/show.h"
 #include "cli/source.h"
@@ -38,13 +38,13 @@ static int say(const struct verb *verb, const struct source *source, const char 
     return code;
 }
 
-static int complain_about_remedy(const char *remedy)
+static int complain_about_remedy(const struct verb *verb, const char *remedy)
 {
     size_t count;
     const char *const *names = remedy_names(&count);
     const char *near = text_nearest(remedy, names, count);
-    return fail(EXIT_USAGE, "approve: no remedy is called '%s'%s%s%s", remedy, near ? "; did you mean '" : "",
-                near ? near : "", near ? "'?" : "");
+    return fail(EXIT_USAGE, "%s: no remedy is called '%s'%s%s%s", verb->name, remedy,
+                near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 static const char *why_not_approvable(const char *state)
@@ -59,13 +59,13 @@ static const char *why_not_approvable(const char *state)
 
 /* An approval is bound to the plan that the person was shown: the one that stands now, unless he names
  * another. */
-static int present_plan(const struct source *source, const char *operand, int *plan)
+static int present_plan(const struct verb *verb, const struct source *source, const char *operand, int *plan)
 {
     char path[64];
     json_t *incident = NULL;
     unsigned long long id;
     if (!parse_id(operand, &id))
-        return fail(EXIT_USAGE, "approve: '%s' is not the number of an incident", operand);
+        return fail(EXIT_USAGE, "%s: '%s' is not the number of an incident", verb->name, operand);
     snprintf(path, sizeof path, "/v1/incidents/%llu", id);
     int code = source_call(source, "GET", path, NULL, NULL, &incident);
     const char *remedy = member_text(incident, "approvable");
@@ -99,8 +99,8 @@ int verb_approve(const struct verb *verb, int argc, char **argv)
     if (code >= 0)
         return code;
     if (remedy && remedy_of(remedy) < 0)
-        return complain_about_remedy(remedy);
-    if (plan == 0 && (code = present_plan(&source, argv[1], &plan)) != EXIT_DONE)
+        return complain_about_remedy(verb, remedy);
+    if (plan == 0 && (code = present_plan(verb, &source, argv[1], &plan)) != EXIT_DONE)
         return code;
     snprintf(body, sizeof body, "{\"plan\":%d%s%s%s}", plan > 0 ? plan : 1, remedy ? ",\"remedy\":\"" : "",
              remedy ? remedy : "", remedy ? "\"" : "");

@@ -78,6 +78,25 @@ static void step_approve(struct core *core, uint32_t slot, const struct operator
     plan_advance(core, slot, out);
 }
 
+/* A word against one plan, the one that was shown: that remedy is passed over, this time. What comes next on
+ * the ladder is planned and weighed as ever. */
+static void step_decline(struct core *core, uint32_t slot, const struct operator_order *order,
+                         struct effects *out)
+{
+    struct incident *incident = &slot_of(core, slot)->incident;
+    if (incident->state != INCIDENT_PLANNED || incident->detector == NO_INDEX) {
+        effects_add_reject(core, out, incident->node, REJECT_NOT_WAITING);
+        return;
+    }
+    if (order->plan != incident->plan ||
+        (order->remedy != REMEDY_NONE && order->remedy != incident->remedy)) {
+        effects_add_reject(core, out, incident->node, REJECT_OTHER_PLAN);
+        return;
+    }
+    plan_decline(core, slot, out);
+    plan_advance(core, slot, out);
+}
+
 /* When it ends, the next report of the node is weighed as ever: nothing is replayed. */
 static void step_maintain(struct core *core, uint32_t number, duration length_ns, struct effects *out)
 {
@@ -128,6 +147,8 @@ void orders_person(struct core *core, const struct event *event, struct effects 
         effects_add_reject(core, out, event->node, REJECT_UNKNOWN_INCIDENT);
     } else if (order->word == OPERATOR_APPROVE) {
         step_approve(core, s, order, out);
+    } else if (order->word == OPERATOR_DECLINE) {
+        step_decline(core, s, order, out);
     } else {
         struct incident *incident = &slot_of(core, s)->incident;
         incident->acknowledged = 1;

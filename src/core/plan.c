@@ -379,23 +379,30 @@ void plan_advance(struct core *core, uint32_t slot, struct effects *out)
     }
 }
 
-/* What was tried did not help: the next rung, or people. `why` says how we know. */
+/* What was tried did not help, or is not wanted: the next rung, or people. `why` says how we know. */
 void plan_next_rung(struct core *core, uint32_t slot, enum why why, struct effects *out)
 {
     struct incident *incident = &slot_of(core, slot)->incident;
     const struct detector *d = detector_of(core, incident);
+    bool declined = why == WHY_DECLINED;
     incident->rung++;
     if (incident->rung >= d->ladder_count) {
-        plan_close(core, slot, INCIDENT_ESCALATED, WHY_LADDER_END, out);
+        plan_close(core, slot, INCIDENT_ESCALATED, declined ? why : WHY_LADDER_END, out);
         return;
     }
     enum remedy remedy = (enum remedy)d->ladder[incident->rung].remedy;
     if (!remedy_infos[remedy].disruptive) {
         incident->remedy = (uint8_t)remedy;
-        plan_close(core, slot, INCIDENT_ESCALATED, WHY_PAGE, out);
+        plan_close(core, slot, INCIDENT_ESCALATED, declined ? why : WHY_PAGE, out);
         return;
     }
     plan_choose(core, slot, remedy, why, out);
+}
+
+void plan_decline(struct core *core, uint32_t slot, struct effects *out)
+{
+    plan_again(core, slot, WHY_DECLINED, out);
+    plan_next_rung(core, slot, WHY_DECLINED, out);
 }
 
 /* A person wants that remedy of its ladder tried all the same. Its rung is the newest one of that remedy, so

@@ -245,6 +245,8 @@ uint32_t plan_open(struct core *core, uint32_t number, uint32_t detector,
 void plan_reopen(struct core *core, uint32_t slot, struct effects *out);
 void plan_advance(struct core *core, uint32_t slot, struct effects *out); /* OPEN and PLANNED */
 void plan_next_rung(struct core *core, uint32_t slot, enum why why, struct effects *out);
+void plan_decline(struct core *core, uint32_t slot,
+                  struct effects *out); /* of a PLANNED one: the next rung */
 void plan_close(struct core *core, uint32_t slot, enum incident_state state, enum why why,
                 struct effects *out);
 void plan_release(struct core *core, uint32_t slot);

@@ -142,7 +142,8 @@
     X(MAINTAIN, "maintain")                                                                                  \
     X(PAUSE, "pause")                                                                                        \
     X(RESUME, "resume")                                                                                      \
-    X(RESET, "reset")
+    X(RESET, "reset")                                                                                        \
+    X(DECLINE, "decline")
 
 /* X(symbol, name): why an incident moved, or what else is worth a line in its timeline. */
 #define WHY_TABLE(X)                                                                                         \
@@ -168,7 +169,8 @@
     X(APPROVED, "approved")                                                                                  \
     X(LAPSED, "lapsed")       /* shown or approved too long ago: planned anew, to be shown anew */           \
     X(REPLANNED, "replanned") /* the policy has changed, and the plan no longer stands on the ladder */      \
-    X(UNWATCHED, "unwatched") /* its node has left, or the policy does not watch for this any more */
+    X(UNWATCHED, "unwatched") /* its node has left, or the policy does not watch for this any more */        \
+    X(DECLINED, "declined")   /* a person said no to the plan */
 
 /* X(symbol, name, metric that must move or NONE, default intensity, least, most, unit of intensity, cures,
  * masks, places, sentence)

@@ -161,6 +161,9 @@ static void say_plan(struct text *text, const struct core *core, const struct in
     case WHY_APPROVED:
         text_add(text, "a person approved it");
         break;
+    case WHY_DECLINED:
+        text_add(text, "the next rung; a person declined the one before");
+        break;
     default:
         text_add(text, has_come_back(i) && is_second_try(core, i) ? "once more; the last one did not last"
                        : i->reopened > 0 ? "the next rung; last time's only masked it"
@@ -192,6 +195,9 @@ static void say_escalation(struct text *text, const struct core *core, const str
     case WHY_LADDER_END:
         text_add(text, i->attempts > 0 ? "nothing left to try; people are needed"
                                        : "no remedy is planned for this");
+        break;
+    case WHY_DECLINED:
+        text_add(text, "a person declined the last remedy; it is left to people");
         break;
     case WHY_NO_EVIDENCE:
         text_add(text, i->outcome == OUTCOME_DONE
@@ -246,6 +252,7 @@ static void say_opening(struct text *text, const struct core *core, const struct
     } else {
         text_add(text, i->why == WHY_REOPENED    ? "; it is back, so it was only masked"
                        : i->why == WHY_LAPSED    ? "; planned anew, it was shown or approved too long ago"
+                       : i->why == WHY_DECLINED  ? "; a person declined the plan"
                        : i->why == WHY_REPLANNED ? "; planned anew, the policy has changed"
                                                  : "");
     }

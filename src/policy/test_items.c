@@ -112,7 +112,8 @@ static void read_say(struct test_reader *reader, struct test_case *test, const s
     test_read_node_name(reader, test, yaml_tree_entry(map, "node"), &event->node);
     field_name(yaml_tree_entry(map, "incident"), event->incident, sizeof event->incident, complaints);
     field_duration_upto(yaml_tree_entry(map, "for"), 0, MAINTAIN_MAX_NS, &event->length_ns, complaints);
-    bool of_incident = event->word == OPERATOR_APPROVE || event->word == OPERATOR_ACKNOWLEDGE;
+    bool of_incident = event->word == OPERATOR_APPROVE || event->word == OPERATOR_DECLINE ||
+                       event->word == OPERATOR_ACKNOWLEDGE;
     bool of_node = event->word == OPERATOR_MAINTAIN;
     if ((of_incident || of_node) && yaml_tree_entry(map, "node") == NULL && test->node_count == 1) {
         event->node = 0;

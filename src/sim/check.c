@@ -212,6 +212,7 @@ static void take_order(struct checker *checker, const struct operator_order *ord
         }
         break;
     case OPERATOR_ACKNOWLEDGE:
+    case OPERATOR_DECLINE:
     case OPERATOR_WORD_COUNT:
     default:
         break;

@@ -42,8 +42,8 @@ struct swarm_planner {
 
 /* People who are told of an incident look at it a while later. */
 struct swarm_people {
-    double approve_ratio, acknowledge_ratio; /* of what they are told */
-    duration takes_ns;                       /* at most */
+    double approve_ratio, acknowledge_ratio, decline_ratio; /* of what they are told */
+    duration takes_ns;                                      /* at most */
 };
 
 struct swarm {

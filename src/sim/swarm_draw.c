@@ -19,7 +19,8 @@ static void draw_people(struct swarm *swarm)
     if (dice_chance(&dice, 0.4))
         return;
     swarm->people = (struct swarm_people){.approve_ratio = dice_even(&dice, 0, 0.7),
-                                          .acknowledge_ratio = dice_even(&dice, 0, 0.3),
+                                          .acknowledge_ratio = dice_even(&dice, 0, 0.2),
+                                          .decline_ratio = dice_even(&dice, 0, 0.1),
                                           .takes_ns = dice_time(&dice, 100 * MILLISECOND, 2 * MINUTE)};
 }
 

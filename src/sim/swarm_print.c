@@ -109,9 +109,11 @@ static void print_conditions(const struct swarm *swarm, FILE *out)
                 swarm->planner.answers_ratio * 100, time_text(swarm->planner.takes_ns, a),
                 swarm->planner.wild_ratio * 100);
     if (swarm->people.takes_ns > 0)
-        fprintf(out, "  people    approve %.0f %% of what they are told, acknowledge %.0f %%, within %s\n",
+        fprintf(out,
+                "  people    approve %.0f %% of what they are told, acknowledge %.0f %%, decline %.0f %%, "
+                "within %s\n",
                 swarm->people.approve_ratio * 100, swarm->people.acknowledge_ratio * 100,
-                time_text(swarm->people.takes_ns, a));
+                swarm->people.decline_ratio * 100, time_text(swarm->people.takes_ns, a));
 }
 
 void swarm_print(const struct swarm *swarm, FILE *out)

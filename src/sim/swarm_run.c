@@ -83,9 +83,10 @@ static void tell_people(struct run *run, const struct incident *incident, instan
     struct event event = {.kind = EVENT_OPERATOR, .node = NO_INDEX};
     event.of.operator_order = (struct operator_order){
         .word = OPERATOR_APPROVE, .incident = incident->id, .plan = incident->plan, .remedy = REMEDY_NONE};
+    double acknowledged = people->approve_ratio + people->acknowledge_ratio;
     if (what >= people->approve_ratio)
-        event.of.operator_order.word = OPERATOR_ACKNOWLEDGE;
-    if (what < people->approve_ratio + people->acknowledge_ratio)
+        event.of.operator_order.word = what < acknowledged ? OPERATOR_ACKNOWLEDGE : OPERATOR_DECLINE;
+    if (what < acknowledged + people->decline_ratio)
         will_say(run, &event, people->takes_ns, draw, at);
 }
 
