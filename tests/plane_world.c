@@ -60,6 +60,7 @@ void world_start_plane(struct world *world)
                                     .database = world->database,
                                     .policy_text = world->policy,
                                     .log_path = world->log,
+                                    .scenario_folder = world->folder,
                                     .inject_gap_ns = world->inject_gap_ns};
     world->plane = plane_new(world->base, &options, error, sizeof(error));
     if (!world->plane)

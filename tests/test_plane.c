@@ -358,6 +358,26 @@ static void approve_mode_waits_for_a_person(void **state)
     world_close(&world);
 }
 
+static void a_person_may_decline_a_plan(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world, with_mode("approve"));
+    hello(&world, "web-1");
+    WAIT_FOR(&world, report(&world, "web-1", 0.97) == 200 &&
+                         call(&world, "GET", "/v1/incidents/1", NULL) == 200 && word(&world, "block") &&
+                         strcmp(word(&world, "block"), "approval") == 0);
+    assert_int_equal(call(&world, "POST", "/v1/incidents/1/decline", "{}"), 400);
+    assert_int_equal(call(&world, "POST", "/v1/incidents/1/decline", "{\"plan\":2}"), 409);
+    assert_int_equal(call(&world, "POST", "/v1/incidents/9/decline", "{\"plan\":1}"), 404);
+    assert_int_equal(call(&world, "POST", "/v1/incidents/1/decline", "{\"plan\":1}"), 200);
+    assert_int_equal((int)number(&world, "attempts"), 0);
+    assert_true(strcmp(word(&world, "state"), "escalated") == 0 ||
+                strcmp(word(&world, "remedy"), "restart_service") != 0);
+    assert_int_equal((int)json_array_size(member(&world, "commands")), 0);
+    world_close(&world);
+}
+
 static void dry_run_decides_everything_and_does_nothing(void **state)
 {
     (void)state;
@@ -420,6 +440,7 @@ int main(void)
         cmocka_unit_test(a_long_poll_is_answered_when_there_is_a_command),
         cmocka_unit_test(pause_is_a_reason_and_resume_lets_it_act),
         cmocka_unit_test(approve_mode_waits_for_a_person),
+        cmocka_unit_test(a_person_may_decline_a_plan),
         cmocka_unit_test(dry_run_decides_everything_and_does_nothing),
         cmocka_unit_test(a_bad_policy_is_refused_and_the_old_one_stays),
     };

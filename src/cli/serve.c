@@ -14,7 +14,7 @@ int verb_serve(const struct verb *verb, int argc, char **argv)
     struct plane_options options = {
         .port = 7070, .listen_fd = -1, .ready_fd = -1, .inject_gap_ns = PLANE_INJECT_GAP_S * SECOND};
     struct store_choice choice = {0};
-    char flight[4096 + 16];
+    char flight[4096 + 16], scenarios[4096];
     bool no_flight_recorder = false;
     const struct flag flags[] = {
         {"port", 'p', FLAG_WHOLE, &options.port, "PORT", "where it listens (7070; 0: the kernel chooses)"},
@@ -32,6 +32,8 @@ int verb_serve(const struct verb *verb, int argc, char **argv)
         {"flight", 0, FLAG_TEXT, &options.flight_folder, "FOLDER",
          "a ring of journals is kept there (beside the database)"},
         {"no-flight-recorder", 0, FLAG_YES, &no_flight_recorder, NULL, "without that ring"},
+        {"scenarios", 0, FLAG_TEXT, &options.scenario_folder, "FOLDER",
+         "what can be played on this fleet (scenarios/)"},
         {"inject-gap", 0, FLAG_DURATION, &options.inject_gap_ns, "TIME",
          "the least time between two faults on one node (3s; 0s: none)"},
         {"log", 0, FLAG_TEXT, &options.log_path, "FILE", "notices to people go there (stderr)"},
@@ -50,6 +52,8 @@ int verb_serve(const struct verb *verb, int argc, char **argv)
     if (code != EXIT_DONE)
         return code;
     options.database = choice.address ? choice.address : choice.file;
+    if (!options.scenario_folder && home_path(scenarios, sizeof scenarios, "scenarios"))
+        options.scenario_folder = scenarios;
     if (no_flight_recorder)
         options.flight_folder = NULL;
     else if (!options.flight_folder && name_flight_folder(flight, sizeof flight, choice.file))

@@ -35,7 +35,9 @@ static void print_places(const struct up *up, const struct fleet_options *option
     const char *policy_path = options->policy_path;
     fleet_path(log, sizeof log, options->database, "*.log");
     store_show(options->store ? options->store : options->database, shown, sizeof shown);
-    printf("\n  homeostat up    control plane  http://127.0.0.1:%d\n", fleet_port(up->fleet));
+    printf("\n  homeostat up    dashboard      http://127.0.0.1:%d/   (open it in a browser)\n",
+           fleet_port(up->fleet));
+    printf("                  control plane  http://127.0.0.1:%d\n", fleet_port(up->fleet));
     printf("                  database       %s\n", shown);
     printf("                  logs           %s\n", log);
     printf("                  policy         %s\n",

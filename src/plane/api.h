@@ -17,11 +17,16 @@ api_handler api_put_node, api_delete_node, api_maintain_node, api_end_maintenanc
 /* reports and commands */
 api_handler api_node_reports, api_fleet_reports, api_node_commands, api_command_outcome;
 /* incidents */
-api_handler api_list_incidents, api_show_incident, api_approve, api_acknowledge, api_propose, api_blocked;
+api_handler api_list_incidents, api_show_incident, api_approve, api_decline, api_acknowledge, api_propose,
+    api_blocked;
 /* faults */
 api_handler api_ask_fault, api_list_faults, api_clear_fault, api_clear_faults;
+/* scenarios */
+api_handler api_list_scenarios, api_start_scenario, api_stop_scenario;
 /* policy and operators */
 api_handler api_show_policy, api_put_policy, api_pause, api_resume, api_reset;
+/* the dashboard */
+api_handler api_page;
 /* watching */
 api_handler api_events, api_health, api_ready, api_metrics, api_openapi;
 

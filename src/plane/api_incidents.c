@@ -145,7 +145,7 @@ static void operator_says(struct plane *plane, struct request *request, const ch
 {
     uint64_t id = api_id(request, name, "incident");
     struct said said;
-    enum json_need plan_need = word == OPERATOR_APPROVE ? JSON_REQUIRED : JSON_OPTIONAL;
+    enum json_need plan_need = word == OPERATOR_ACKNOWLEDGE ? JSON_OPTIONAL : JSON_REQUIRED;
     if (!is_known(plane, request, id) || !read_said(request, JSON_OPTIONAL, plan_need, &said))
         return;
     struct event event = {.kind = EVENT_OPERATOR, .node = NO_INDEX};
@@ -157,6 +157,11 @@ static void operator_says(struct plane *plane, struct request *request, const ch
 void api_approve(struct plane *plane, struct request *request, const char *name)
 {
     operator_says(plane, request, name, OPERATOR_APPROVE);
+}
+
+void api_decline(struct plane *plane, struct request *request, const char *name)
+{
+    operator_says(plane, request, name, OPERATOR_DECLINE);
 }
 
 void api_acknowledge(struct plane *plane, struct request *request, const char *name)

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "policy/policy_file.h"
+#include "policy/policy_text.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -19,7 +20,20 @@ static uint64_t digest(const char *text)
     return h;
 }
 
-static void answer_policy(struct plane *plane, struct request *request)
+/* With every default filled in; out of memory it is null. */
+static json_t *effective_text(const struct plane *plane)
+{
+    char *bytes = malloc(POLICY_TEXT_SIZE);
+    if (!bytes)
+        return json_null();
+    struct text text = text_over(bytes, POLICY_TEXT_SIZE);
+    policy_write(&text, core_policy(plane->core));
+    json_t *value = json_of_text(bytes);
+    free(bytes);
+    return value;
+}
+
+static void answer_policy(struct plane *plane, struct request *request, bool effective)
 {
     char hex[17];
     snprintf(hex, sizeof(hex), "%016" PRIx64, digest(plane->policy_text));
@@ -27,14 +41,18 @@ static void answer_policy(struct plane *plane, struct request *request)
     json_object_set_new(answer, "version", json_integer((json_int_t)plane->policy_version));
     json_object_set_new(answer, "digest", json_string(hex));
     json_object_set_new(answer, "mode", json_string(mode_name(core_policy(plane->core)->mode)));
-    json_object_set_new(answer, "text", json_of_text(plane->policy_text));
+    json_object_set_new(answer, "text", effective ? effective_text(plane) : json_of_text(plane->policy_text));
     api_answer(request, 200, answer);
 }
 
 void api_show_policy(struct plane *plane, struct request *request, const char *name)
 {
     (void)name;
-    answer_policy(plane, request);
+    const char *effective = request_query(request, "effective");
+    if (effective && strcmp(effective, "true") != 0 && strcmp(effective, "false") != 0)
+        server_problem(request, 400, NULL, "effective: true or false");
+    else
+        answer_policy(plane, request, effective && strcmp(effective, "true") == 0);
 }
 
 static void answer_complaints(struct request *request, const struct complaints *complaints)
@@ -68,7 +86,7 @@ static void answer_complaints(struct request *request, const struct complaints *
 static void policy_is_kept(struct plane *plane, const struct waiter *waiter, enum wait_end end)
 {
     if (end == WAIT_DONE)
-        answer_policy(plane, waiter->request);
+        answer_policy(plane, waiter->request, false);
     else
         api_not_kept(plane, waiter->request);
 }

@@ -274,10 +274,12 @@ static void on_pulse(void *context)
 {
     struct plane *plane = context;
     plane_turn(plane);
-    if (plane->condition == CONDITION_READY)
+    if (plane->condition == CONDITION_READY) {
         sweep(plane);
-    else if (plane->probe_at <= plane->now)
+        play_turn(plane);
+    } else if (plane->probe_at <= plane->now) {
         restore_probe(plane);
+    }
     wait_late(plane);
     if (plane->now - plane->pinged_at >= ping_every_ns) {
         plane->pinged_at = plane->now;
@@ -485,6 +487,8 @@ struct plane *plane_new(struct event_base *base, const struct plane_options *opt
     plane->commits.wake_fd = -1;
     plane->struck_at = INSTANT_NONE;
     plane->inject_gap_ns = options->inject_gap_ns;
+    if (options->scenario_folder)
+        text_copy(plane->repertoire.folder, sizeof plane->repertoire.folder, options->scenario_folder);
     text_copy(error, error_size, "");
     if (!open_all(plane, options, error, error_size)) {
         int code = errno;
@@ -534,6 +538,8 @@ void plane_free(struct plane **owner)
     free(plane->waiters);
     access_free(&plane->access);
     free(plane->token_file);
+    free(plane->play);
+    repertoire_fini(&plane->repertoire);
     free(plane->policy_text);
     free(plane->first_policy);
     free(plane->gate);

@@ -30,10 +30,11 @@ struct plane_options {
     const char *policy_text; /* the default's text when neither gives one; NULL: the one that is built in */
     int ready_fd;            /* >= 0: "PORT\n" is written to it once it answers, and it is closed; else -1 */
     const char *record_path; /* a journal is written there, see journal/recorder.h; NULL: none */
-    const char *flight_folder; /* of the flight recorder; NULL: none */
-    duration inject_gap_ns;    /* the least time between two faults on one node, unless who asks for one says
-                                  `alongside`; 0: none; what `serve` has: PLANE_INJECT_GAP_S */
-    const char *log_path;      /* notices to people go there, one line each; NULL: stderr; "": nowhere */
+    const char *flight_folder;   /* of the flight recorder; NULL: none */
+    const char *scenario_folder; /* scenarios that can be played on this fleet; NULL: none */
+    duration inject_gap_ns; /* the least time between two faults on one node, unless who asks for one says
+                               `alongside`; 0: none; what `serve` has: PLANE_INJECT_GAP_S */
+    const char *log_path;   /* notices to people go there, one line each; NULL: stderr; "": nowhere */
 };
 
 /* Starts on `base`: opens the database, listens, and begins to answer as soon as its epoch is durable (until

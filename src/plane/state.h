@@ -13,6 +13,7 @@
 #include "plane/loop.h"
 #include "plane/plane.h"
 #include "plane/roster.h"
+#include "plane/play.h"
 #include "plane/shapes.h"
 #include "plane/tally.h"
 #include "wire/server.h"
@@ -110,8 +111,10 @@ struct plane {
     bool recorded;             /* something, in this turn of the loop */
     uint64_t recorded_ticket;  /* of the gate, durable: told last */
 
-    duration inject_gap_ns; /* between two faults on one node */
-    instant struck_at;      /* the newest fault of the control plane itself; INSTANT_NONE: never */
+    duration inject_gap_ns;       /* between two faults on one node */
+    struct repertoire repertoire; /* of scenarios */
+    struct play *play;            /* the one that is being played, or was last; NULL: none yet */
+    instant struck_at;            /* the newest fault of the control plane itself; INSTANT_NONE: never */
 
     struct watch *wake, *pulse, *due, *flush, *sent, *turned, *stall;
 };

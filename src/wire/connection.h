@@ -39,7 +39,7 @@ enum phase {
 };
 
 enum {
-    ANSWER_HEADERS_MAX = 4,
+    ANSWER_HEADERS_MAX = 8,
     SCRATCH_BYTES = 64 * 1024,
     SWALLOWED_LIMITS = 64 /* of what comes behind a refused body, in body_bytes_limits */
 };

@@ -15,6 +15,7 @@
 #define HEAD_BYTES_MAX 2048
 
 #define NO_CONTENT            204
+#define NOT_MODIFIED          304
 #define INTERNAL_SERVER_ERROR 500
 
 static const char *reason_phrase(int status)
@@ -76,6 +77,12 @@ static void add_number(struct text *text, size_t number)
     text_add(text, at);
 }
 
+/* RFC 9110, sections 15.3.5 and 15.4.5 */
+static bool has_no_content(int status)
+{
+    return status == NO_CONTENT || status == NOT_MODIFIED;
+}
+
 static void add_header(struct text *text, const char *name, const char *value)
 {
     text_add(text, name);
@@ -99,7 +106,7 @@ size_t answer_head(const struct connection *connection, char *out, size_t size, 
         add_header(&text, "Content-Type", type);
     for (int i = 0; i < request->headers; i++)
         add_header(&text, request->header_names[i], request->header_values[i]);
-    if (length != SIZE_MAX && status != NO_CONTENT) {
+    if (length != SIZE_MAX && !has_no_content(status)) {
         text_add(&text, "Content-Length: ");
         add_number(&text, length);
         text_add(&text, "\r\n");
@@ -117,7 +124,7 @@ void server_answer(struct request *request, int status, const char *content_type
 {
     struct connection *connection = request->connection;
     CHECK(connection->phase == PHASE_WAITING);
-    if (!content_type && status != NO_CONTENT)
+    if (!content_type && !has_no_content(status))
         content_type = "application/json";
     if (!body)
         body = "", length = 0;
@@ -130,7 +137,7 @@ void server_answer(struct request *request, int status, const char *content_type
         length = 0;
         head_bytes = answer_head(connection, head, sizeof head, status, NULL, length);
     }
-    bool bodiless = connection->head.bodiless || status == NO_CONTENT;
+    bool bodiless = connection->head.bodiless || has_no_content(status);
     connection_send(connection, head, head_bytes, body, bodiless ? 0 : length);
     if (connection->out.end > 0)
         connection->deadline_by = monotonic_ns() + connection->server->options.request_deadline_ns +

@@ -74,7 +74,7 @@ bool request_abandoned(const struct request *request); /* the client has left me
 void server_answer(struct request *request, int status, const char *content_type, const char *body,
                    size_t length);
 
-/* A header of the answer, before it is answered: at most four; name and value must live until then. */
+/* A header of the answer, before it is answered: at most eight; name and value must live until then. */
 void server_answer_header(struct request *request, const char *name, const char *value);
 
 /* Before it is answered: the connection is closed behind the answer. */

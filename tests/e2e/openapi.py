@@ -44,7 +44,9 @@ def judge(value, schema, where):
         where = schema["$ref"].rsplit("/", 1)[1]
     schema = resolved(schema)
     if "anyOf" in schema:
-        fitting = [each for each in schema["anyOf"] if set(value) <= set(resolved(each)["properties"])]
+        if value is None and {"type": "null"} in schema["anyOf"]:
+            return None
+        fitting = [each for each in schema["anyOf"] if set(value) <= set(resolved(each).get("properties", {}))]
         return judge(value, fitting[0], where) if fitting else fail(f"{where}: {value!r} is nothing that is documented")
     kinds = schema.get("type", [])
     kinds = [kinds] if isinstance(kinds, str) else kinds
@@ -199,6 +201,10 @@ def check_answers():
     for path in ("/v1/nodes", "/v1/incidents?limit=5&node=web-1&state=resolved", "/v1/faults", "/v1/policy", "/v1/events", "/metrics", "/healthz", "/readyz"):
         ask("GET", path)
     ask("PUT", "/v1/policy", ask("GET", "/v1/policy")["text"], kind="application/yaml")
+    ask("PUT", "/v1/policy", ask("GET", "/v1/policy?effective=true")["text"], kind="application/yaml")
+    ask("POST", "/v1/scenarios", {"name": "cpu-spike"})
+    if ask("GET", "/v1/scenarios")["running"]["ended"] or not ask("DELETE", "/v1/scenarios")["ended"]:
+        fail("a scenario is played until it is stopped")
     again = ask("POST", "/v1/faults", {"kind": "cpu_spike", "node": "web-1", "alongside": True})
     report(sequence, {"service_up": 1})  # its answer names the fault that is wanted
     ask("POST", "/v1/faults", {"kind": "dependency_sick", "of": "network_delay", "on": "web-1"})
@@ -250,12 +256,13 @@ def check_refusals():
     ask("GET", "/v1/incidents?state=resolvd", wanted=400)
     ask("GET", "/v1/incidents?node=web-7", wanted=404)
     ask("GET", "/v1/incidents/99", wanted=404)
-    for word in ("approve", "acknowledge", "proposal"):
-        body = {"plan": 1} if word == "approve" else {"remedy": "restart_service"} if word == "proposal" else {}
+    for word in ("approve", "decline", "acknowledge", "proposal"):
+        body = {"plan": 1} if word in ("approve", "decline") else {"remedy": "restart_service"} if word == "proposal" else {}
         ask("POST", f"/v1/incidents/99/{word}", body, wanted=404)
         ask("POST", f"/v1/incidents/1/{word}", {"plan": "x"}, wanted=400)
         ask("POST", f"/v1/incidents/1/{word}", {"plan": 1}, kind="text/plain", wanted=415)
     ask("POST", "/v1/incidents/1/approve", {"plan": 1}, wanted=409)
+    ask("POST", "/v1/incidents/1/decline", {"plan": 1}, wanted=409)
     ask("GET", "/v1/blocked?limit=0", wanted=400)
     ask("GET", "/v1/faults?active=perhaps", wanted=400)
     ask("POST", "/v1/faults", {"kind": "cpu_spik", "node": "web-2"}, wanted=400)
@@ -274,6 +281,15 @@ def check_refusals():
     ask("DELETE", "/v1/faults/99", wanted=404)
     ask("PUT", "/v1/policy", "version: 1\nrules: 7\n", kind="application/yaml", wanted=422)
     ask("PUT", "/v1/policy", "version: 1\n", kind="text/plain", wanted=415)
+    ask("GET", "/v1/policy?effective=perhaps", wanted=400)
+    ask("DELETE", "/v1/scenarios", wanted=409)
+    ask("POST", "/v1/scenarios", {}, wanted=400)
+    ask("POST", "/v1/scenarios", {}, kind="text/plain", wanted=415)
+    ask("POST", "/v1/scenarios", {"name": "cpu-spik"}, wanted=404)
+    ask("POST", "/v1/scenarios", {"name": "approval"}, wanted=422)
+    ask("POST", "/v1/nodes/web-1/reports", {"samples": {"cpu_utilization": 0.1}})
+    ask("POST", "/v1/scenarios", {"name": "cpu-spike"})
+    ask("POST", "/v1/scenarios", {"name": "cpu-spike"}, wanted=409)
     ask("GET", "/v1/events?after=x", wanted=400)
 
 

@@ -12,7 +12,7 @@ fi
 start_plane() {
     local port=$1
     shift
-    HOMEOSTAT_HOME=$folder NO_COLOR=1 "$binary" serve --port 0 --ready-fd 7 "$@" 7>"$port" 2>>"$folder/serve.log" &
+    HOMEOSTAT_HOME=$folder NO_COLOR=1 "$binary" serve --port 0 --ready-fd 7 --scenarios "$root/scenarios" "$@" 7>"$port" 2>>"$folder/serve.log" &
     disown
     within 15 test -s "$port"
 }
