@@ -399,8 +399,15 @@ void plan_next_rung(struct core *core, uint32_t slot, enum why why, struct effec
     plan_choose(core, slot, remedy, why, out);
 }
 
+/* A ladder may try one remedy twice running; who declines it has declined both. */
 void plan_decline(struct core *core, uint32_t slot, struct effects *out)
 {
+    struct incident *incident = &slot_of(core, slot)->incident;
+    const struct detector *d = detector_of(core, incident);
+    while (incident->rung + 1u < d->ladder_count &&
+           d->ladder[incident->rung + 1u].remedy == incident->remedy) {
+        incident->rung++;
+    }
     plan_again(core, slot, WHY_DECLINED, out);
     plan_next_rung(core, slot, WHY_DECLINED, out);
 }
