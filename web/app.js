@@ -31,8 +31,8 @@ let moved = false;
 
 function view(breakNode) {
   switch (route.name) {
-  case '': return html`<${Home} onBreak=${breakNode} />`;
-  case 'nodes': return route.id ? html`<${NodeView} key=${route.id} id=${route.id} onBreak=${breakNode} />` : html`<${Home} onBreak=${breakNode} />`;
+  case '': return html`<${Home} />`;
+  case 'nodes': return route.id ? html`<${NodeView} key=${route.id} id=${route.id} onBreak=${breakNode} />` : html`<${Home} />`;
   case 'incidents': return route.id ? html`<${IncidentView} key=${route.id} id=${route.id} />` : html`<${Incidents} query=${route.query} />`;
   case 'faults': return html`<${FaultsView} onBreak=${breakNode} />`;
   case 'policy': return html`<${PolicyView} />`;

@@ -13,8 +13,7 @@ export function BlockedPanel() {
 
 export function BlockedList({rows, within = false}) {
   return html`<ul class="blocked">${rows.map(row => html`<li key=${[row.incident, row.reason, row.remedy, row.first_at].join()}>
-    <p>${!within && html`<strong><${NodeLink} node=${row.node} /></strong> `}<span class="code">${row.remedy ?? 'no remedy'}</span>
-      <span class="tag">${row.reason}</span></p>
+    <p class="row">${!within && html`<strong><${NodeLink} node=${row.node} /></strong>`}${row.remedy && html`<span class="code">${row.remedy}</span>`}<span class="tag">${row.reason}</span></p>
     <p class="quiet">${row.text || BLOCKS[row.reason] || row.reason}</p>
     <p class="quiet small-text">${moment(row.last_at)}${row.count > 1 ? ', ' + count(row.count, 'time') + ' since ' + moment(row.first_at) : ''}${!within && row.incident != null ? html` · <a href=${incidentHref(row.incident)}>incident ${row.incident}</a>` : ''}</p></li>`)}</ul>`;
 }

@@ -1,9 +1,9 @@
 // "Break something": choose a fault, say where, how much and how long, and break it.
-import {html, useState, useMemo} from './markup.js';
+import {html, useState} from './markup.js';
 import {store, refreshFaults, refreshPast} from './live.js';
 import {post} from './api.js';
 import {Act, Dialog} from './dialog.js';
-import {metricLabel, duration, quantity, SHAPES, COMES_AND_GOES, list, REMEDIES} from './words.js';
+import {metricLabel, duration, exact, sentence, SHAPES, COMES_AND_GOES, list, REMEDIES} from './words.js';
 
 const GROUPS = [
   ['The service', ['cpu_spike', 'service_crash', 'service_hang', 'memory_leak', 'crash_loop', 'bad_config', 'overload', 'retry_storm']],
@@ -45,7 +45,7 @@ function unitOf(kind) {
   default: return {word: kind?.unit ?? '', of: 1};
   }
 }
-const shown = (kind, value) => quantity(kind.unit === 'count' ? 'times' : kind.unit, value) + (kind.unit === 'bytes' ? '/s' : '');
+const shown = (kind, value) => exact(kind.unit === 'count' ? 'times' : kind.unit, value) + (kind.unit === 'bytes' ? '/s' : '');
 const neat = value => +value.toPrecision(4);
 
 export function BreakDialog({node, close}) {
@@ -94,8 +94,6 @@ export function BreakDialog({node, close}) {
           <${Act} type="submit" class="main danger" run=${run} failed=${setWrong} said=${() => `${kind.kind} is on its way to ${plane ? 'the control plane' : group && howMany !== 'all' ? howMany + ' of ' + target : target}. Watch.`}>Break it</${Act}></p>
       </form></div></${Dialog}>`;
 }
-
-const sentence = text => text ? text[0].toUpperCase() + text.slice(1) + '.' : '';
 
 function About({kind, real}) {
   const cures = real?.cures ?? [], masks = real?.masks ?? [];

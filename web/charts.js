@@ -10,10 +10,11 @@ let inks = null;
 const dark = matchMedia('(prefers-color-scheme: dark)');
 dark.addEventListener('change', () => { inks = null; for (const plot of alive) plot.redraw(false); });
 const alive = new Set();
+const tick = (unit, value) => quantity(unit, value).replace(/\.0(?=\u00a0)/, '');
 function ink(name) {
   if (!inks) {
     const style = getComputedStyle(document.documentElement);
-    inks = Object.fromEntries(['ink', 'quiet', 'line', 'chart', 'band', 'fault', 'fault-ink', 'healing', 'healthy', 'ill'].map(n => [n, style.getPropertyValue('--' + n).trim()]));
+    inks = Object.fromEntries(['ink', 'quiet', 'line', 'chart', 'band', 'fault', 'fault-ink', 'healing', 'healthy', 'ill', 'panel'].map(n => [n, style.getPropertyValue('--' + n).trim()]));
   }
   return inks[name];
 }
@@ -38,6 +39,7 @@ function drawMarks(u, marks, labelled) {
   ctx.clip();
   ctx.font = `${font}px system-ui, sans-serif`;
   ctx.textBaseline = 'top';
+  ctx.textAlign = 'left';
   const {min, max} = u.scales.x;
   let freeFrom = left;
   for (const m of marks.spans) {
@@ -94,6 +96,10 @@ function drawThresholds(u, thresholds, metric) {
     ctx.stroke();
     ctx.fillStyle = ink('quiet');
     ctx.textBaseline = y - u.bbox.top < 16 * scale ? 'top' : 'bottom';
+    ctx.setLineDash([]);
+    ctx.lineWidth = 3 * scale;
+    ctx.strokeStyle = ink('panel');
+    ctx.strokeText(t.text, left + width - 4 * scale, y + (ctx.textBaseline === 'top' ? 2 : -2) * scale);
     ctx.fillText(t.text, left + width - 4 * scale, y + (ctx.textBaseline === 'top' ? 2 : -2) * scale);
   }
   ctx.restore();
@@ -103,13 +109,13 @@ function make(box, metric, now, height, group, last) {
   const axis = {stroke: () => ink('quiet'), font: '11px system-ui, sans-serif', grid: {stroke: () => ink('line'), width: 1}, ticks: {show: false}};
   const unit = metricUnit(metric);
   const plot = new uPlot({
-    width: Math.max(160, box.clientWidth), height, padding: [6, 4, 0, 0],
+    width: Math.max(160, box.clientWidth), height, padding: [6, 16, 0, 0],
     legend: {show: false},
     cursor: {sync: {key: group}, drag: {x: true, y: false, setScale: false}, points: {size: 6}, y: false},
     scales: {x: {time: true, range: () => [now.from, now.to]}, y: {range: () => [0, now.top]}},
     axes: [
       {...axis, size: last ? 24 : 4, space: 80, values: (u, ticks) => last ? ticks.map(t => now.to - now.from > 86400 ? moment(t * 1000).slice(5, 16) : now.to - now.from > 1800 ? clock(t * 1000).slice(0, 5) : clock(t * 1000)) : ticks.map(() => '')},
-      {...axis, size: 58, gap: 6, space: 26, values: (u, ticks) => ticks.map(t => unit === 'flag' ? (t === 0 ? 'down' : t === 1 ? 'up' : '') : quantity(unit, t))},
+      {...axis, size: 58, gap: 6, space: 26, values: (u, ticks) => ticks.map(t => unit === 'flag' ? (t === 0 ? 'down' : t === 1 ? 'up' : '') : tick(unit, t))},
     ],
     series: [{},
       {stroke: () => ink('chart'), width: 1.6, points: {show: false}},

@@ -32,12 +32,15 @@ function columnsNow() {
   return cached.columns.map(column => column.map(node => store.nodes.get(node.node) ?? node));
 }
 
+// With many below each other the fleet takes the whole width.
+export const isTall = () => columnsNow().some(column => column.length > 5);
+
 export function FleetCards() {
   const box = useRef(null), columns = columnsNow();
   const zones = new Set([...store.nodes.values()].map(n => n.zone).filter(Boolean));
-  const most = Math.max(...columns.map(c => c.length));
+  
   return html`<${Panel} title="Fleet, by who calls whom" id="fleet-title" aside=${html`<span class="quiet">${zones.size ? count(zones.size, 'zone') : ''}</span>`}>
-    <div class="fleet ${most > 5 ? 'tight' : ''}" ref=${box}>
+    <div class="fleet ${isTall() ? 'tight' : ''}" ref=${box}>
       <${Arrows} box=${box} version=${store.fleetVersion} />
       ${columns.map((column, i) => html`<ul class="fleet-column" aria-label=${columnName(column, i)}>
         ${column.map(node => html`<li key=${node.node}><${Card} node=${node} zoned=${zones.size > 0} fault=${faultOn(node.node)} /></li>`)}</ul>`)}
@@ -52,11 +55,11 @@ const Card = memo(({node, zoned, fault}) => {
   const known = node.health !== 'silent' && node.health !== 'gone';
   return html`<a class="card ${node.health}" href=${nodeHref(node.node)} data-node=${node.node}>
     <span class="card-head"><${Shape} health=${node.health} /><strong class="name">${node.node}</strong><span class="word ink-${node.health}">${node.health}${quietFor}</span></span>
-    <${Sparkline} values=${node.history} last=${node.sequence} />
+    <span class="body"><${Sparkline} values=${node.history} last=${node.sequence} />
     <span class="figures">
-      <span><b>${known ? measure('cpu_utilization', s.cpu_utilization) : '–'}</b> cpu</span>
-      <span><b>${known ? measure('request_latency', s.request_latency) : '–'}</b> p99</span>
-      <span><b>${known ? measure('error_ratio', s.error_ratio) : '–'}</b> errors</span></span>
+      <span><b>${known ? measure('cpu_utilization', s.cpu_utilization) : '–'}</b> cpu</span>${' '}
+      <span><b>${known ? measure('request_latency', s.request_latency) : '–'}</b> p99</span>${' '}
+      <span><b>${known ? measure('error_ratio', s.error_ratio) : '–'}</b> errors</span></span></span>
     ${(zoned || fault || node.maintained_until || node.standing?.length > 0) && html`<span class="tags">
       ${zoned && node.zone && html`<span class="tag">zone ${node.zone}</span>`}
       ${fault && html`<span class="tag fault">fault: ${fault}</span>`}
@@ -87,7 +90,7 @@ const Arrows = memo(({box, version}) => {
     layOut();
     return () => watcher.disconnect();
   }, [version]);
-  return html`<svg class="arrows" width=${drawn.width} height=${drawn.height} aria-hidden="true">
+  return html`<svg class="arrows ${drawn.lines.length > 30 ? 'many' : ''}" width=${drawn.width} height=${drawn.height} aria-hidden="true">
     <defs><marker id="tip" viewBox="0 0 6 6" refX="5.5" refY="3" markerWidth="6" markerHeight="6" orient="auto"><path d="M0 .5 5.5 3 0 5.5z" /></marker></defs>
     ${drawn.lines.map(line => html`<path key=${line.key} class=${line.ill ? 'ill' : ''} d=${line.path} marker-end="url(#tip)" />`)}</svg>`;
 }, ({version}) => [version]);

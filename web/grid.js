@@ -1,10 +1,10 @@
 // A large fleet: a tile for each node, grouped by role and zone; those that are not well come first, with their figures.
-import {html, memo, Panel, Shape, nodeHref, shapeOf, useState} from './markup.js';
+import {html, memo, Panel, Shape, nodeHref, shapeOf, useState, useEffect} from './markup.js';
 import {store} from './live.js';
 import {HEALTHS, measure, count, duration} from './words.js';
 
 const BADNESS = {ill: 0, silent: 1, healing: 2, unknown: 3, gone: 4, healthy: 5};
-const MOST_CARDS = 24;
+const MOST_CARDS = 24, TILES_A_FRAME = 250;
 const collator = new Intl.Collator('en', {numeric: true});
 
 // The names do not change: they are sorted once for each set of nodes.
@@ -29,10 +29,13 @@ function groupsOf(wanted, state) {
 }
 
 export const FleetGrid = memo(() => {
-  const [wanted, setWanted] = useState(''), [state, setState] = useState('');
+  const [wanted, setWanted] = useState(''), [state, setState] = useState(''), [limit, setLimit] = useState(TILES_A_FRAME);
   const groups = groupsOf(wanted, state);
   let shown = 0;
   for (const group of groups.values()) shown += group.length;
+  // The first tiles come a few hundred a frame, so that none of the frames is long.
+  useEffect(() => { if (limit < shown) setLimit(limit + TILES_A_FRAME); }, [limit, shown]);
+  let room = limit;
   return html`<${Panel} title="Fleet, by role" id="fleet-title" class="wide-head" aside=${html`<div class="filters" role="search" aria-label="Find nodes">
       <label>Find<input type="search" placeholder="name, role:web, zone:a" value=${wanted} onInput=${e => setWanted(e.target.value)} /></label>
       <label>Health<select value=${state} onChange=${e => setState(e.target.value)}><option value="">any</option>${HEALTHS.map(word => html`<option>${word}</option>`)}</select></label></div>`}>
@@ -40,7 +43,11 @@ export const FleetGrid = memo(() => {
     <p class="quiet small-text legend"><span><${Shape} health="healthy" /> healthy</span><span><${Shape} health="healing" /> healing</span><span><${Shape} health="ill" /> ill</span><span><${Shape} health="silent" /> silent or unknown</span>
       ${(wanted || state) && html`<span role="status">${count(shown, 'node')} of ${store.nodes.size.toLocaleString('en')}</span>`}</p>
     ${shown === 0 && html`<p>No node is called or looks like that. <button class="small" onClick=${() => { setWanted(''); setState(''); }}>Show all</button></p>`}
-    ${[...groups].map(([name, nodes]) => html`<${Group} key=${name} name=${name} nodes=${nodes} sign=${nodes.map(n => n.node + n.health[2]).join()} />`)}</${Panel}>`;
+    ${[...groups].map(([name, nodes]) => {
+      const some = room >= nodes.length ? nodes : nodes.slice(0, room);
+      room -= some.length;
+      return html`<${Group} key=${name} name=${name} nodes=${some} size=${nodes.length} sign=${some.map(n => n.node + n.health[2]).join()} />`;
+    })}</${Panel}>`;
 }, ({version, samples}) => [version, samples]);
 
 function NotWell({groups}) {
@@ -67,12 +74,12 @@ function walk(event) {
   tiles[next].focus();
 }
 
-const Group = memo(({name, nodes}) => {
+const Group = memo(({name, nodes, size}) => {
   const bad = nodes.filter(n => n.health !== 'healthy').length;
-  return html`<section class="group" aria-label=${name}><h3>${name} <span class="quiet">${nodes.length.toLocaleString('en')}${bad ? ', ' + bad + ' not well' : ''}</span></h3>
+  return html`<section class="group" aria-label=${name}><h3>${name} <span class="quiet">${size.toLocaleString('en')}${bad ? ', ' + bad + ' not well' : ''}</span></h3>
     <div class="tiles" role="group" aria-label=${name + ': nodes; the arrow keys go from one to the next'} onKeyDown=${walk}>
       ${nodes.map((node, i) => html`<${Tile} key=${node.node} name=${node.node} health=${node.health} first=${i === 0} />`)}</div></section>`;
-}, ({name, sign}) => [name, sign]);
+}, ({name, sign, size}) => [name, sign, size]);
 
 const Tile = memo(({name, health, first}) => html`<a class="tile ${shapeOf(health)}" href=${nodeHref(name)} tabindex=${first ? 0 : -1} title=${name + ': ' + health} aria-label=${name + ', ' + health}></a>`,
   ({name, health}) => [name, health]);

@@ -1,7 +1,7 @@
 // The front page: the fleet, one node in focus with its charts, its incident as four steps, and what was not done.
 import {html, Panel, incidentHref} from './markup.js';
 import {store, SMALL_FLEET} from './live.js';
-import {FleetCards} from './fleet.js';
+import {FleetCards, isTall} from './fleet.js';
 import {FleetGrid} from './grid.js';
 import {FocusCharts} from './node.js';
 import {IncidentTable} from './incidents.js';
@@ -13,24 +13,28 @@ import {ACTIVE} from './words.js';
 
 // What to look at: the newest incident that still goes on, else a node that has a fault on, else the newest of all.
 function focusOf() {
-  const active = store.incidents.find(i => ACTIVE.has(i.state) && i.state !== 'escalated') ?? store.incidents.find(i => ACTIVE.has(i.state));
+  // One that another explains is the lesser story; one that was left to people is told when nothing else goes on.
+  const active = store.incidents.find(i => ACTIVE.has(i.state) && i.state !== 'escalated' && i.block !== 'explained') ??
+    store.incidents.find(i => ACTIVE.has(i.state) && i.state !== 'escalated') ?? store.incidents.find(i => ACTIVE.has(i.state));
   const fault = store.faults.find(f => (f.state === 'active' || f.state === 'asked') && f.node && !(active && new Date(active.opened_at) > new Date(f.asked_at)));
   const newest = store.incidents[0];
   const node = fault?.node ?? active?.node ?? newest?.node ?? (store.nodes.has('web-1') ? 'web-1' : store.nodes.keys().next().value);
   return {node, incident: active ?? newest ?? null};
 }
 
-export function Home({onBreak}) {
+export function Home() {
   if (store.phase === 'opening') return html`<h1>Fleet</h1><p class="quiet">${store.staleSince ? 'The control plane does not answer. Is it running? Start it with ./run up.' : 'One moment…'}</p>`;
   const {node, incident} = focusOf();
   if (!store.nodes.size) return html`<h1>Fleet</h1><${Panel} title="No node has said hello yet" id="empty-title">
     <p>A node agent says hello by itself when it starts. <code>./run up</code> starts three; <code>examples/node-agent.sh</code> is one of thirty lines that you can read.</p></${Panel}>`;
-  const small = store.nodes.size <= SMALL_FLEET;
+  const small = store.nodes.size <= SMALL_FLEET, tall = small && isTall();
   return html`<h1 class="unseen">Fleet</h1>
     <${ScenarioBar} />
+    ${small && tall && html`<${FleetCards} />`}
+    ${!small && html`<${FleetGrid} version=${store.fleetVersion} samples=${store.sampleVersion} />`}
     <div class="columns">
       <div class="main-column">
-        ${small ? html`<${FleetCards} onBreak=${onBreak} />` : html`<${FleetGrid} version=${store.fleetVersion} samples=${store.sampleVersion} />`}
+        ${small && !tall && html`<${FleetCards} />`}
         ${node && html`<${FocusCharts} key=${node} id=${node} />`}
         <${Panel} title="Incidents" id="home-incidents" aside=${html`<a href="#/incidents">All of them</a>`}>
           <${IncidentTable} incidents=${store.incidents.slice(0, 6)} empty="No incident yet. Break something and watch." /></${Panel}>

@@ -6,11 +6,11 @@ import {moment, duration, toneOf, STATES, count} from './words.js';
 
 const PAGE = 50;
 
-const verdictWord = i => i.state === 'resolved' ? (i.verdict && i.verdict !== 'none' ? i.verdict : 'went away') : i.state === 'escalated' ? 'left to people' : i.block && i.block !== 'none' ? 'held: ' + i.block : i.state;
+const verdictWord = i => i.state === 'resolved' ? (i.verdict === 'effective' ? 'effective' : i.verdict && i.verdict !== 'none' ? i.verdict + ', then well' : 'went away') : i.state === 'escalated' ? 'left to people' : i.block && i.block !== 'none' ? 'held: ' + i.block : i.state;
 
 export function IncidentTable({incidents, empty}) {
   if (!incidents.length) return html`<p class="quiet">${empty}</p>`;
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Table of incidents"><table><thead><tr>
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Table of incidents"><table class="incidents"><thead><tr>
       <th scope="col" class="num">id</th><th scope="col">opened</th><th scope="col">node</th><th scope="col">finding</th><th scope="col">remedy</th><th scope="col">state</th><th scope="col" class="num">detected</th><th scope="col" class="num">recovered</th></tr></thead>
     <tbody>${incidents.map(i => html`<tr key=${i.id}>
       <td class="num"><a href=${incidentHref(i.id)} aria-label=${'Incident ' + i.id}>${i.id}</a></td>

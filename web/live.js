@@ -115,6 +115,25 @@ function takeNodes(nodes) {
   if (changed) store.fleetVersion++;
 }
 
+// The sparklines begin with what the control plane has in memory.
+async function recall() {
+  const names = store.nodes.size <= SMALL_FLEET ? [...store.nodes.keys()] : [];
+  const one = async () => {
+    for (let name = names.shift(); name != null; name = names.shift()) {
+      try {
+        const {points} = await get('/v1/nodes/' + encodeURIComponent(name) + '/metrics?metric=cpu_utilization');
+        const node = store.nodes.get(name);
+        if (!node) continue;
+        const mine = node.history.length;
+        node.history.unshift(...points.slice(0, Math.max(0, points.length - mine)).map(p => p[1]).slice(mine - HISTORY));
+        store.nodes.set(name, {...node});
+        touch();
+      } catch { /* then the line begins now */ }
+    }
+  };
+  await Promise.all([one(), one(), one()]);
+}
+
 // News of one node alone.
 export function watchOne(node) {
   const old = store.nodes.get(node.node);
@@ -190,6 +209,7 @@ async function pollOnce() {
   store.needsToken = false;
   if (store.phase !== 'live') {
     // After a silence everything may be different.
+    if (store.phase === 'opening') recall();
     store.phase = 'live';
     store.staleSince = null;
     refreshIncidents(); refreshBlocked(); refreshFaults(); refreshPast(); refreshPolicy(); refreshScenarios();

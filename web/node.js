@@ -22,7 +22,7 @@ function marksOf(id, incidents) {
   for (const i of incidents.filter(i => i.node === id).slice(0, MOST_MARKS)) {
     if (i.opened_at) lines.push({at: seconds(i.opened_at), tone: 'healing', text: 'detect'});
     if (i.acted_at) lines.push({at: seconds(i.acted_at), tone: 'ink', text: 'act'});
-    if (i.closed_at) lines.push({at: seconds(i.closed_at), tone: i.verdict === 'harmed' ? 'ill' : 'healthy', text: i.verdict && i.verdict !== 'none' ? i.verdict : 'over'});
+    if (i.closed_at) lines.push({at: seconds(i.closed_at), tone: i.verdict === 'effective' ? 'healthy' : 'quiet', text: i.verdict === 'effective' ? 'effective' : 'over'});
   }
   lines.sort((a, b) => a.at - b.at);
   return {spans, lines, sign: spans.map(s => s.from + '-' + s.to).join() + lines.map(l => l.at).join()};
@@ -93,7 +93,7 @@ export function NodeView({id, onBreak}) {
   return html`<p class="crumbs"><a href="#/">Fleet</a></p>
     <div class="title-row"><h1><${Shape} health=${node.health} /> ${id} <span class=${'word ink-' + node.health}>${node.health}</span></h1>
       <p class="row"><${Maintenance} node=${node} /><button class="main" onClick=${() => onBreak(id)}>Break ${id}</button></p></div>
-    <p class="lead quiet">${[node.role && 'role ' + node.role, node.zone && 'zone ' + node.zone, node.synthetic ? 'simulated' : node.program ? 'runs a program of its own' : null, node.last_report_age_s != null && `last report ${duration(node.last_report_age_s)} ago`].filter(Boolean).join(' · ')}
+    <p class="lead quiet">${[node.role && 'role ' + node.role, node.zone && 'zone ' + node.zone, node.synthetic ? 'simulated' : node.program ? 'runs a program of its own' : null, node.last_report_age_s != null && `last report ${node.last_report_age_s < 10 ? node.last_report_age_s.toFixed(1) + '\u00a0s' : duration(node.last_report_age_s)} ago`].filter(Boolean).join(' · ')}
       ${node.maintained_until && html` · <strong>in maintenance until ${moment(node.maintained_until)}</strong>`}</p>
     <div class="columns">
       <div class="main-column">

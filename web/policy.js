@@ -1,9 +1,9 @@
 // The policy in force: what counts as trouble, what is tried against it, and the text itself.
-import {html, Panel, useMemo} from './markup.js';
+import {html, Panel} from './markup.js';
 import {store, pollSoon} from './live.js';
 import {post} from './api.js';
 import {Act} from './dialog.js';
-import {MODES, measure, metricLabel, duration} from './words.js';
+import {MODES, exact, metricLabel, metricUnit} from './words.js';
 
 const UNITS = {'%': 0.01, us: 1e-6, ms: 1e-3, s: 1, m: 60, h: 3600, B: 1, KiB: 1024, MiB: 1048576, GiB: 1073741824, '/s': 1, '': 1};
 const TERM = /^([a-z_]+) (>=?|<=?) (-?[\d.]+(?:e[+-]?\d+)?)(%|us|ms|s|m|h|B|KiB|MiB|GiB|\/s|)$/;
@@ -36,7 +36,7 @@ function readTerm(text) {
 }
 function timeOf(text) {
   const match = TIME.exec(text ?? '');
-  return match ? duration(match[1] * UNITS[match[2]]) : null;
+  return match ? match[1] + '\u00a0' + (match[2] === 'm' ? 'min' : match[2] === 'us' ? 'µs' : match[2]) : null;
 }
 
 let read = {text: null, detectors: [], lines: new Map()};
@@ -51,14 +51,14 @@ export function thresholdsOf(metric) {
   const {detectors, lines} = policyNow();
   if (!lines.has(metric)) {
     const of = first => detectors.flatMap(d => d.terms.filter((t, i) => t.metric === metric && t.sign[0] === '>' && (i === 0) === first)
-      .map(t => ({value: t.value, text: measure(metric, t.value) + (first && timeOf(d.for) ? ' for ' + timeOf(d.for) : '')})));
+      .map(t => ({value: t.value, text: exact(metricUnit(metric), t.value) + (first && timeOf(d.for) ? ' for ' + timeOf(d.for) : '')})));
     const found = of(true).length ? of(true) : of(false).sort((a, b) => a.value - b.value).slice(0, 1);
     lines.set(metric, [...new Map(found.map(t => [t.value, t])).values()].slice(0, 2));
   }
   return lines.get(metric);
 }
 
-const termText = t => `${metricLabel(t.metric)} ${t.sign} ${measure(t.metric, t.value)}`;
+const termText = t => `${metricLabel(t.metric)} ${t.sign} ${exact(metricUnit(t.metric), t.value)}`;
 
 export function PolicyView() {
   const {policy, health} = store, {detectors} = policyNow();

@@ -31,7 +31,7 @@ export function postmortem(i) {
   say('## What was done');
   say(i.commands?.length ? i.commands.map(c => `- ${utc(c.ordered_at)}: ${e(c.remedy)}${REMEDIES[c.remedy] ? ' (' + e(REMEDIES[c.remedy]) + ')' : ''}, attempt ${Number(c.attempt)}, by ${e(c.by)}: **${e(OUTCOMES[c.outcome] ?? c.outcome)}**${c.took_s != null ? ' after ' + duration(c.took_s) : ''}${c.detail ? '; ' + e(c.detail) : ''}`).join('\n') : 'Nothing.');
   say('## What was not done, and why');
-  say(i.blocked?.length ? i.blocked.map(b => `- ${e(b.remedy ?? 'no remedy')}: **${e(b.reason)}**, ${e(b.text || BLOCKS[b.reason])} (${Number(b.count)} times, last ${utc(b.last_at)})`).join('\n') : 'No guard objected.');
+  say(i.blocked?.length ? i.blocked.map(b => `- ${e(b.remedy ?? 'nothing planned yet')}: **${e(b.reason)}**, ${e(b.text || BLOCKS[b.reason])} (${Number(b.count)} times, last ${utc(b.last_at)})`).join('\n') : 'No guard objected.');
   say('## Timeline');
   say((i.timeline ?? []).map(l => `- ${utc(l.at)} **${e(l.step)}** ${e(l.text)}`).join('\n'));
   say('## To be filled in by people');

@@ -79,9 +79,11 @@ export function useSeries(id, metric, view) {
       redraw(n => n + 1);
     };
     load();
+    let soon = null;
+    series.catchUp = () => { soon ??= setTimeout(() => { soon = null; if (!document.hidden) load(); }, 2500); };
     const every = view.to ? 0 : view.s && view.s <= 3600 ? 20000 : 60000;
     const timer = every && setInterval(() => { if (store.phase === 'live' && !document.hidden) load(); }, every);
-    return () => { gone = true; clearInterval(timer); };
+    return () => { gone = true; series.catchUp = null; clearTimeout(soon); clearInterval(timer); };
   }, [key, store.streaming]);
 
   if (!view.to && view.s && view.s <= 3600) follow(series, id, metric, view.s);
@@ -92,6 +94,9 @@ function follow(series, id, metric, span) {
   const node = store.nodes.get(id), value = node?.samples?.[metric];
   const at = node ? node.heardAt / 1000 : 0, last = series.points.at(-1)?.[0] ?? 0;
   if (!series.loaded || value == null || node.last_report_age_s == null || at < last + 0.05 || node.health === 'silent') return;
+  // More than one report since: the others are asked for.
+  if (series.sequence != null && node.sequence > series.sequence + 1 && !series.step) series.catchUp?.();
+  series.sequence = node.sequence;
   series.points.push([at, value, value, value]);
   const oldest = at - span - 30;
   while (series.points.length && series.points[0][0] < oldest) series.points.shift();

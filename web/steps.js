@@ -1,8 +1,8 @@
 // One incident as its four steps: Detect, Plan, Act, Verify.
-import {html, useState, useEffect, memo} from './markup.js';
+import {html, useState, useEffect} from './markup.js';
 import {store} from './live.js';
 import {get, incident as incidentPath} from './api.js';
-import {clock, moment, duration, measure, metricLabel, seconds, REMEDIES, VERDICTS, OUTCOMES, BLOCKS, count} from './words.js';
+import {clock, moment, duration, measure, exact, sentence, metricLabel, metricUnit, seconds, REMEDIES, VERDICTS, OUTCOMES, BLOCKS, count} from './words.js';
 import {BlockedList} from './blocked.js';
 
 const KEPT = 60;
@@ -34,12 +34,11 @@ const STEP_OF = {DETECT: 0, PLAN: 1, ACT: 2, COMMAND: 2, DONE: 2, CUT: 2, END: 2
 const CURRENT = {open: 0, planned: 1, acting: 2, verifying: 3, resolved: 4, escalated: 4};
 export const stepOf = line => STEP_OF[line.step] ?? null;
 
-export const evidenceText = e => `${metricLabel(e.metric)} ${measure(e.metric, e.before)}`;
 // "> 0.9" in the metric's own unit.
 export function conditionText(e) {
   const match = /^(rate )?\s*([<>]=?)\s*(-?[\d.eE+-]+)(.*)$/.exec(e.condition ?? '');
   if (!match || !isFinite(+match[3])) return String(e.condition ?? '');
-  return (match[1] ? 'growing ' : '') + match[2] + '\u00a0' + measure(e.metric, +match[3]) + match[4];
+  return (match[1] ? 'growing ' : '') + match[2] + '\u00a0' + exact(metricUnit(e.metric), +match[3]) + match[4];
 }
 
 export function FourSteps({incident, full = false}) {
@@ -56,10 +55,10 @@ export function FourSteps({incident, full = false}) {
     ${item(3, 'Verify', incident.closed_at ? since(incident.opened_at, incident.closed_at) : current === 3 ? 'watching' : '', html`<${Verify} incident=${incident} lines=${of(3)} />`)}
   </ol>`;
 }
-const since = (from, to) => to ? '+ ' + duration(Math.max(0, seconds(from, to))) : '';
+const since = (from, to) => !to ? '' : seconds(from, to) < 0.001 ? 'at once' : '+ ' + duration(seconds(from, to));
 
 function Detect({incident, lines}) {
-  return html`<p>${lines.at(-1)?.text ?? incident.finding}.</p>
+  return html`<p>${sentence(lines.at(-1)?.text ?? incident.finding)}</p>
     <ul class="plain-list quiet">${incident.evidence?.map(e => html`<li>${metricLabel(e.metric)} was <b>${measure(e.metric, e.before)}</b>; ill is ${conditionText(e)}</li>`)}</ul>
     ${incident.fault && html`<p class="quiet">It was broken on purpose: <span class="code">${incident.fault.kind}</span> at ${clock(incident.fault.injected_at, true)}.</p>`}
     ${incident.reopened > 0 && html`<p class="quiet">It came back ${count(incident.reopened, 'time')}.</p>`}`;
@@ -69,7 +68,7 @@ function Plan({incident, lines, full}) {
   if (!lines.length) return incident.state === 'escalated' ? html`<p class="quiet">There is no remedy for this in the policy.</p>`
     : incident.state === 'resolved' ? html`<p class="quiet">None was needed: it went away by itself.</p>` : html`<p class="quiet">Not yet.</p>`;
   const shown = full ? lines : lines.slice(-1);
-  return html`${shown.map(line => html`<p>${line.text}.</p>${REMEDIES[line.remedy] && html`<p class="quiet">That is: ${REMEDIES[line.remedy]}.</p>`}`)}
+  return html`${shown.map(line => html`<p>${sentence(line.text)}</p>${REMEDIES[line.remedy] && html`<p class="quiet">That is: ${REMEDIES[line.remedy]}.</p>`}`)}
     ${!full && lines.length > 1 && html`<p class="quiet">${count(lines.length, 'plan')} so far.</p>`}
     ${incident.approved && html`<p class="quiet">A person approved it${incident.approved_until ? ', good until ' + moment(incident.approved_until) : ''}.</p>`}`;
 }
@@ -88,11 +87,12 @@ function ActStep({incident, full}) {
 
 function Verify({incident, lines}) {
   const changed = (incident.evidence ?? []).filter(e => e.after != null);
+  const tried = incident.commands?.at(-1)?.remedy;
   const last = lines.filter(line => line.step !== 'VERIFY').at(-1) ?? lines.at(-1);
   if (!lines.length) return html`<p class="quiet">Not yet.</p>`;
-  return html`${incident.verdict && incident.verdict !== 'none' && html`<p><b class=${incident.verdict === 'effective' ? 'ink-healthy' : 'ink-ill'}>${incident.verdict}</b>: ${VERDICTS[incident.verdict] ?? ''}.</p>`}
+  return html`${incident.verdict && incident.verdict !== 'none' && html`<p>${tried ? html`<span class="code">${tried}</span> was ` : ''}<b class=${incident.verdict === 'effective' ? 'ink-healthy' : 'ink-ill'}>${incident.verdict}</b>: ${VERDICTS[incident.verdict] ?? ''}.</p>`}
     ${incident.state === 'escalated' && html`<p><b class="ink-ill">Left to people.</b></p>`}
     ${changed.length ? html`<ul class="plain-list">${changed.map(e => html`<li>${metricLabel(e.metric)} ${measure(e.metric, e.before)} → <b>${measure(e.metric, e.after)}</b></li>`)}</ul>` : null}
-    ${last && html`<p class="quiet">${last.text}.</p>`}
-    ${incident.proved_after_s != null && html`<p class="quiet">Fixed after ${duration(incident.fixed_after_s)}, proved after ${duration(incident.proved_after_s)}${incident.fault ? ' from the moment it was broken' : ''}.</p>`}`;
+    ${last && html`<p class="quiet">${sentence(last.text)}</p>`}
+    ${incident.proved_after_s != null && html`<p class="quiet">${incident.fixed_after_s != null ? `Fixed after ${duration(incident.fixed_after_s)}, proved` : 'Proved'} after ${duration(incident.proved_after_s)}${incident.fault ? ' from the moment it was broken' : ''}.</p>`}`;
 }

@@ -25,9 +25,8 @@ export const metricUnit = name => METRICS[name]?.unit ?? 'count';
 const NBSP = '\u00a0';
 function digits(value) {
   const size = Math.abs(value);
-  if (size >= 100 || size === 0) return Math.round(value).toString();
-  if (size >= 10) return size >= 99.95 ? Math.round(value).toString() : value.toFixed(size % 1 < 0.05 ? 0 : 1).replace(/\.0$/, '');
-  return size >= 0.995 ? value.toFixed(1) : value.toPrecision(2).replace(/\.?0+$/, '');
+  if (size >= 9.95 || size === 0) return Math.round(value).toString();
+  return size >= 0.095 ? value.toFixed(1) : value.toPrecision(1);
 }
 
 export function duration(s) {
@@ -67,8 +66,21 @@ export function quantity(unit, value) {
 }
 function percent(value) {
   const p = value * 100, size = Math.abs(p);
-  return (size >= 10 || size === 0 ? Math.round(p) : size >= 0.05 ? p.toFixed(1).replace(/\.0$/, '') : '< 0.1') + NBSP + '%';
+  return (size === 0 || size >= 0.05 ? digits(p) : '< 0.1') + NBSP + '%';
 }
+// A number of a policy or a fault's range: as it was written, without rounding.
+export function exact(unit, value) {
+  const n = (v, word) => +v.toPrecision(6) + NBSP + word;
+  switch (unit) {
+  case 'ratio': return n(value * 100, '%');
+  case 'seconds': { const size = Math.abs(value); return size && size < 0.001 ? n(value * 1e6, 'µs') : size && size < 1 ? n(value * 1e3, 'ms') : size < 120 ? n(value, 's') : duration(value); }
+  case 'times': return n(value, '×');
+  case 'per_second': return n(value, '/s');
+  case 'bytes': return bytes(value);
+  default: return quantity(unit, value);
+  }
+}
+export const sentence = text => text ? text[0].toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? '' : '.') : '';
 export const measure = (metric, value) => quantity(metricUnit(metric), value);
 
 const two = n => String(n).padStart(2, '0');
