@@ -347,7 +347,9 @@ static void leave_from_before_a_reboot(const struct world *world, duration ago_n
     snprintf(path, sizeof path, "%s/000000000001.reports", spool_folder(world));
     int fd = segment_create(path, &head);
     assert_true(fd >= 0);
-    assert_int_equal(segment_append(fd, SEGMENT_HEAD_BYTES, bytes, segment_put_report(bytes, &report)), 0);
+    bool torn;
+    assert_int_equal(segment_append(fd, SEGMENT_HEAD_BYTES, bytes, segment_put_report(bytes, &report), &torn),
+                     0);
     close(fd);
 }
 

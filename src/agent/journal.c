@@ -1,6 +1,7 @@
 #include "agent/journal.h"
 
 #include "base/clock.h"
+#include "base/write_all.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -174,20 +175,6 @@ static int load(struct journal *journal)
 }
 
 /* --- writing -------------------------------------------------------------------------------------------- */
-
-static int write_all(int fd, const char *bytes, size_t length)
-{
-    while (length > 0) {
-        ssize_t wrote = write(fd, bytes, length);
-        if (wrote < 0 && errno != EINTR)
-            return -errno;
-        if (wrote > 0) {
-            bytes += wrote;
-            length -= (size_t)wrote;
-        }
-    }
-    return 0;
-}
 
 static int write_line(int fd, const char *fact)
 {

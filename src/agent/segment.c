@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/crc.h"
+#include "base/write_all.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -75,20 +76,6 @@ static uint32_t metrics_crc(void)
 
 /* --- writing -------------------------------------------------------------------------------------------- */
 
-static int write_all(int fd, const uint8_t *bytes, size_t length)
-{
-    while (length > 0) {
-        ssize_t wrote = write(fd, bytes, length);
-        if (wrote < 0 && errno != EINTR)
-            return -errno;
-        if (wrote > 0) {
-            bytes += wrote;
-            length -= (size_t)wrote;
-        }
-    }
-    return 0;
-}
-
 int segment_create(const char *path, const struct segment_head *head)
 {
     uint8_t bytes[SEGMENT_HEAD_BYTES] = {0}, *at = bytes;
@@ -152,11 +139,10 @@ size_t segment_put_floor(uint8_t out[RECORD_BYTES_MAX], uint64_t boot, uint64_t 
     return seal(out, RECORD_FLOOR, put_64(put_64(out + RECORD_HEAD_BYTES, boot), sequence));
 }
 
-int segment_append(int fd, size_t size, const uint8_t *bytes, size_t length)
+int segment_append(int fd, size_t size, const uint8_t *bytes, size_t length, bool *torn)
 {
     int error = write_all(fd, bytes, length);
-    if (error && ftruncate(fd, (off_t)size) < 0)
-        return error; /* what is left is cut off when it is read */
+    *torn = error && ftruncate(fd, (off_t)size) < 0; /* what is left is cut off when it is read */
     return error;
 }
 

@@ -51,9 +51,14 @@ static struct piece *newest(const struct spool *spool)
 static int append(struct spool *spool, const uint8_t *bytes, size_t length)
 {
     struct piece *piece = newest(spool);
+    bool torn;
     CHECK(piece);
-    int error = segment_append(spool->fd, piece->bytes, bytes, length);
+    int error = segment_append(spool->fd, piece->bytes, bytes, length, &torn);
     piece->bytes += error ? 0 : length;
+    if (torn) { /* a record behind it would make it look like damage */
+        close(spool->fd);
+        spool->fd = -1;
+    }
     return error;
 }
 
@@ -171,7 +176,8 @@ static void undo_piece(struct spool *spool)
 {
     char path[SPOOL_PATH_SIZE];
     struct piece *piece = spool->pieces[--spool->count];
-    close(spool->fd);
+    if (spool->fd >= 0)
+        close(spool->fd);
     spool->fd = -1;
     spool_path(spool, piece->number, "", path);
     unlink(path);

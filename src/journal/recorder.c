@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "base/write_all.h"
 #include "core/image.h"
 #include "journal/picture.h"
 #include "journal/segments.h"
@@ -61,22 +62,6 @@ static void end_sink(struct sink *sink)
     if (sink->fd >= 0)
         close(sink->fd);
     sink->fd = -1;
-}
-
-static int write_all(int fd, const uint8_t *bytes, size_t length)
-{
-    while (length > 0) {
-        ssize_t wrote = write(fd, bytes, length);
-        if (wrote < 0 && errno != EINTR)
-            return -errno;
-        if (wrote == 0)
-            return -ENOSPC;
-        if (wrote > 0) {
-            bytes += wrote;
-            length -= (size_t)wrote;
-        }
-    }
-    return 0;
 }
 
 /* The last whole record stays the last one, as far as it can be helped. */

@@ -1,6 +1,7 @@
 #include "store/lock.h"
 
 #include "base/text.h"
+#include "base/write_all.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,11 +42,11 @@ static int lock_file(int fd, const char *settled, char *error, size_t error_size
         return -reason;
     }
     int length = snprintf(owner, sizeof owner, "%d\n", (int)getpid());
-    if (ftruncate(fd, 0) == 0 && pwrite(fd, owner, (size_t)length, 0) == length)
-        return 0;
-    int reason = errno;
-    snprintf(error, error_size, "%s.lock cannot be written: %s", settled, strerror(reason));
-    return -reason;
+    int result =
+        ftruncate(fd, 0) < 0 ? -errno : write_all(fd, owner, (size_t)length); /* it is at its beginning */
+    if (result < 0)
+        snprintf(error, error_size, "%s.lock cannot be written: %s", settled, strerror(-result));
+    return result;
 }
 
 int lock_take(const char *path, char *settled, size_t settled_size, char *error, size_t error_size)

@@ -44,6 +44,17 @@ int database_open(sqlite3 **db, const char *path, enum database_access access, c
         return -reason;
     }
     int code = connect(db, path, access);
+    /* SQLite falls back to reading whatever the reason was, a passing one too. */
+    if (code == SQLITE_OK && access == DATABASE_WRITE && sqlite3_db_readonly(*db, "main") == 1 &&
+        eaccess(path, W_OK) == 0) {
+        snprintf(error, error_size,
+                 "%s could only be opened for reading, though it may be written: was the process out of "
+                 "descriptors? Try again",
+                 path);
+        sqlite3_close(*db);
+        *db = NULL;
+        return -EAGAIN;
+    }
     if (code == SQLITE_OK)
         return 0;
     int result = database_failure(*db, path, error, error_size);
