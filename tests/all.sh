@@ -28,8 +28,9 @@ build_plain() {
 }
 
 build_with_sanitizers() {
-    CC=clang configure "$build-asan" -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false \
-        -Dfuzz=true && with_fuzz_targets && compile "$build-asan"
+    # Lines are enough of debugging information to read a sanitizer's report by.
+    CC=clang configure "$build-asan" -Dbuildtype=debug -Doptimization=1 -Dc_args=-g1 -Db_sanitize=address,undefined \
+        -Db_lundef=false -Dfuzz=true && with_fuzz_targets && compile "$build-asan"
 }
 
 # A folder from before there were fuzz targets has to be told of them.
@@ -79,10 +80,11 @@ run_tests() {
         ! clang_format >/dev/null || note 1 'layout of the C files' format --check
         ! command -v shellcheck >/dev/null || note 1 'shell scripts' check_shell
     fi
-    # More at a time than there are processors, since most of them mostly wait; but not of whole labs.
-    test_in "$build" --num-processes $(($(nproc) + 1)) --no-suite e2e "${slow[@]}" "${names[@]}"
-    test_in "$build" --num-processes "$(nproc)" --suite e2e "${slow[@]}" "${names[@]}"
-    test_in "$build-asan" --timeout-multiplier 3 --no-suite e2e --no-suite fuzz "${slow[@]}" "${names[@]}"
+    # More at a time than there are processors, since most of them mostly wait. Those that burn run alone (meson.build).
+    local many=$((2 * $(nproc)))
+    test_in "$build" --num-processes "$many" --no-suite e2e "${slow[@]}" "${names[@]}"
+    test_in "$build" --num-processes "$many" --suite e2e "${slow[@]}" "${names[@]}"
+    test_in "$build-asan" --timeout-multiplier 3 --num-processes "$many" --no-suite e2e --no-suite fuzz "${slow[@]}" "${names[@]}"
     # All at a time, so that eleven searches take half a minute.
     HOMEOSTAT_FUZZ_SECONDS=$fuzz_seconds test_in "$build-asan" --suite fuzz --num-processes 12 "${names[@]}"
     ((passed + failed > 0)) || note 0 "a test called ${names[*]}" false

@@ -16,8 +16,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-const char *const calls_kind_names[CALLS_KINDS] = {"open", "write", "fsync", "name", "send"};
-
 #ifdef CALLS_PRELOADED
 struct calls *calls;
 

@@ -45,7 +45,11 @@ struct calls {
 
 extern struct calls *calls; /* NULL in a process that nobody preloaded it into with a file */
 
-extern const char *const calls_kind_names[CALLS_KINDS];
+static inline const char *calls_kind_name(uint32_t kind)
+{
+    static const char *const names[CALLS_KINDS] = {"open", "write", "fsync", "name", "send"};
+    return kind < CALLS_KINDS ? names[kind] : "-";
+}
 
 /* Counts anew, with the fate at the k-th call from here on. */
 static inline void calls_begin(struct calls *page, enum calls_fate fate, int error, bool lasts, uint32_t at)

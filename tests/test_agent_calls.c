@@ -81,7 +81,7 @@ static bool live(const struct trouble *trouble, uint32_t k, void (*life)(void))
     assert_int_equal(waitpid(pid, &status, 0), pid);
     bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
     if (!killed && !(WIFEXITED(status) && WEXITSTATUS(status) <= 1))
-        fail_msg("call %u of %s: status %d", k, calls_kind_names[trouble->kind], status);
+        fail_msg("call %u of %s: status %d", k, calls_kind_name(trouble->kind), status);
     assert_true(!killed || kills);
     return killed || WEXITSTATUS(status) == 1;
 }
@@ -100,7 +100,7 @@ static void every_call(void (*life)(void), void (*judge)(const struct trouble *t
         judge(&troubles[i]);
         nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
         assert_int_equal(mkdir(folder, 0700), 0);
-        print_message("# %s %s%s: %u lives\n", calls_kind_names[troubles[i].kind],
+        print_message("# %s %s%s: %u lives\n", calls_kind_name(troubles[i].kind),
                       troubles[i].fate == CALLS_KILL    ? "kills"
                       : troubles[i].fate == CALLS_TEAR  ? "is torn"
                       : troubles[i].fate == CALLS_SHORT ? "stops short"

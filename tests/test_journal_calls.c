@@ -138,7 +138,7 @@ static void every_call(enum calls_kind kind, enum calls_fate fate, int error, bo
         assert_int_equal(nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
         assert_int_equal(mkdir(folder, 0700), 0);
     }
-    print_message("# %s, %s%s: %u lives, %u times it was said\n", calls_kind_names[kind],
+    print_message("# %s, %s%s: %u lives, %u times it was said\n", calls_kind_name(kind),
                   error ? strerror(error) : "short", lasts ? ", for a while" : "", lives, words);
     assert_true(lives > 0);
 }

@@ -11,6 +11,7 @@
 #include "core/vocabulary.h"
 
 #include <math.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -274,6 +275,27 @@ static void faults_on_one_node_keep_their_distance(void **state)
     world_close(&world);
 }
 
+/* Its store fails while it is asked for: it was promised to nobody, and it never was. */
+static void a_fault_that_was_not_kept_does_not_keep_the_next_away(void **state)
+{
+    (void)state;
+    struct world world;
+    sqlite3 *other;
+    world_open(&world, quick_policy);
+    world_stop_plane(&world);
+    world.inject_gap_ns = HOUR;
+    world_start_plane(&world);
+    enrol_all(&world);
+    assert_int_equal(sqlite3_open(world.database, &other), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(ask(&world, "{\"kind\":\"cpu_spike\",\"node\":\"web-1\"}"), 503);
+    assert_int_equal(sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(other);
+    WAIT_FOR(&world, call(&world, "GET", "/healthz", NULL) == 200);
+    assert_int_equal(ask(&world, "{\"kind\":\"network_loss\",\"node\":\"web-1\"}"), 201);
+    world_close(&world);
+}
+
 /* --- what becomes of them ------------------------------------------------------------------------------- */
 
 static int tell(struct world *world, int id, const char *state_and_more, double cpu)
@@ -428,6 +450,7 @@ int main(void)
         cmocka_unit_test(shapes_reach_real_nodes),
         cmocka_unit_test(a_node_has_one_fault_at_a_time),
         cmocka_unit_test(faults_on_one_node_keep_their_distance),
+        cmocka_unit_test(a_fault_that_was_not_kept_does_not_keep_the_next_away),
         cmocka_unit_test(its_removal_is_told_after_its_end),
         cmocka_unit_test(an_effect_told_late_counts),
         cmocka_unit_test(an_undo_is_told_until_nothing_stands),

@@ -123,7 +123,7 @@ static void every_call(struct bench *bench, enum calls_kind kind, enum calls_fat
             break;
         tally.lives++;
     }
-    print_message("# %s, %s%s: %u lives; failed: %u starts, %u commits, %u readers\n", calls_kind_names[kind],
+    print_message("# %s, %s%s: %u lives; failed: %u starts, %u commits, %u readers\n", calls_kind_name(kind),
                   fate == CALLS_SHORT ? "short" : strerror(error), lasts ? ", until mended" : "", tally.lives,
                   tally.starts, tally.commits, tally.reads);
 }

@@ -33,12 +33,13 @@ here=$PWD
 cd "$folder" || exit 3 # the server's user may not be able to stand where we do
 "${as_server[@]}" initdb -D "$folder/data" -U homeostat -A trust -E UTF8 --locale=C --no-sync >"$folder/initdb.log" 2>&1 ||
     { sed 's/^/# /' "$folder/initdb.log"; exit 3; }
-serve() { # until `over` is there: a server that ends is started again
-    local tried
-    for ((tried = 0; tried < 100; tried++)); do
+serve() { # until `over` is there: a server that ends is started again, one that cannot start yet is tried again
+    local failed=0
+    until [[ -e $folder/over ]]; do
         "${as_server[@]}" postgres -D "$folder/data" -p "$1" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
-            -c shared_buffers=32MB -c max_connections=50 -c logging_collector=off -c restart_after_crash=on
-        [[ ! -e $folder/over ]] || return 0
+            -c shared_buffers=32MB -c max_connections=50 -c logging_collector=off -c restart_after_crash=on && continue
+        # The one before, killed, may not have let go of memory and port: until it has.
+        ((++failed < 100)) || return
         sleep 0.05
     done
 }

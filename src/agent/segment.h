@@ -45,8 +45,8 @@ size_t segment_put_gap(uint8_t out[RECORD_BYTES_MAX], const struct gap *gap);
 size_t segment_put_floor(uint8_t out[RECORD_BYTES_MAX], uint64_t boot, uint64_t sequence);
 
 /* Appends whole records to the file whose good part is `size` bytes long. 0, or a negative errno: then
- * nothing of them is left in the file, or a torn tail if not even that could be mended: *torn, and nothing more
- * is to be appended. */
+ * nothing of them is left in the file, or a torn tail if not even that could be mended: *torn, and nothing
+ * more is to be appended. */
 int segment_append(int fd, size_t size, const uint8_t *bytes, size_t length, bool *torn);
 
 /* Another version's file, or no file at all but a FIFO, a folder, a link; a head that was not written out; a

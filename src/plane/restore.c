@@ -368,6 +368,10 @@ static bool restore_faults(struct plane *plane)
     uint64_t next_id = 1;
     if (store_faults(plane->reader, 0, false, 1, newest_fault, &next_id) < 0)
         return false;
+    /* One that was not kept does not keep the next one away. */
+    plane->struck_at = INSTANT_NONE;
+    for (uint32_t i = 0; i < plane->roster.count; i++)
+        roster_node(&plane->roster, i)->struck_at = INSTANT_NONE;
     faults_init(&plane->faults, next_id > plane->faults.next_id ? next_id : plane->faults.next_id);
     return store_faults(plane->reader, 0, true, FAULTS_MAX, keep_fault, &plane->faults) >= 0 &&
            store_faults(plane->reader, 0, false, FAULTS_MAX, keep_ended, plane) >= 0;

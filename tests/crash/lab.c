@@ -119,6 +119,10 @@ static _Noreturn void become(const struct lab *lab, char *const *argv, const cha
     close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
     if (strcmp(argv[1], "serve") == 0)
         fcntl(lab->listen_fd, F_SETFD, 0);
+    if (strcmp(argv[1], "serve") == 0 && lab->preload) {
+        setenv("LD_PRELOAD", lab->preload, 1);
+        setenv("HOMEOSTAT_TEST_CALLS", lab->calls, 1);
+    }
     setenv("HOMEOSTAT_HOME", lab->folder, 1);
     unsetenv("HOMEOSTAT_URL");
     if (crash_at)

@@ -24,9 +24,10 @@ struct lab {
     char folder[LAB_PATH_SIZE], database[LAB_PATH_SIZE], policy[LAB_PATH_SIZE];
     char homeostat[LAB_PATH_SIZE], service[LAB_PATH_SIZE];
     int listen_fd, port;
-    const char *interval; /* between reports of node agents */
-    size_t built_in;      /* so many nodes, from the first, keep the built-in service instead [0] */
-    pid_t plane;          /* 0: dead */
+    const char *interval;        /* between reports of node agents */
+    size_t built_in;             /* so many nodes, from the first, keep the built-in service instead [0] */
+    const char *preload, *calls; /* of the control plane: a library, and its page; NULL: none (calls.h) */
+    pid_t plane;                 /* 0: dead */
     struct lab_node nodes[LAB_NODES_MAX];
     size_t node_count;
 };

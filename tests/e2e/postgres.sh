@@ -5,6 +5,8 @@ source "$(dirname "$0")/lib.sh"
 store=${HOMEOSTAT_TEST_STORE/homeostat@/homeostat:secret@}
 chmod 755 "$folder" # a server that root starts runs as somebody else
 
+fast=$root/tests/e2e/fast.yaml
+
 sql() {
     psql -X -At "$HOMEOSTAT_TEST_STORE" -c "$1"
 }
@@ -14,7 +16,7 @@ is() {
 }
 
 the_demo_heals_and_keeps_it_there() {
-    homeostat demo --store "$store" --interval 300ms --json >"$folder/demo.json" 2>"$folder/demo.err" || { cat "$folder/demo.err"; return 1; }
+    homeostat demo --store "$store" --policy "$fast" --interval 300ms --json >"$folder/demo.json" 2>"$folder/demo.err" || { cat "$folder/demo.err"; return 1; }
     is "$(member healed <"$folder/demo.json")" true || return
     is "$(sql "SELECT node, finding, remedy, state, verdict, fault_kind FROM homeostat_demo.incidents_for_people")" \
         'web-1|cpu-high|restart_service|resolved|effective|cpu_spike' || return
@@ -24,7 +26,7 @@ the_demo_heals_and_keeps_it_there() {
 # The same fault, once more with SQLite: the same steps, states, remedies and verdicts, one after the other.
 both_databases_tell_the_same_story() {
     local story="SELECT step || ' ' || state || ' ' || remedy || ' ' || verdict FROM"
-    homeostat demo --interval 300ms >"$folder/demo.out" 2>&1 || { cat "$folder/demo.out"; return 1; }
+    homeostat demo --policy "$fast" --interval 300ms >"$folder/demo.out" 2>&1 || { cat "$folder/demo.out"; return 1; }
     python3 - "$folder/lab/demo.db" "$story timeline WHERE incident = 1 ORDER BY id" >"$folder/sqlite.story" <<'END'
 import sqlite3, sys
 for row in sqlite3.connect(sys.argv[1]).execute(sys.argv[2]):
@@ -36,7 +38,7 @@ END
 }
 
 a_second_demo_moves_the_first_aside() {
-    HOMEOSTAT_STORE=$store homeostat demo --interval 300ms --fault service_crash >"$folder/demo.out" 2>&1 || { cat "$folder/demo.out"; return 1; }
+    HOMEOSTAT_STORE=$store homeostat demo --policy "$fast" --interval 300ms --fault service_crash >"$folder/demo.out" 2>&1 || { cat "$folder/demo.out"; return 1; }
     grep -q 'schema homeostat_demo' "$folder/demo.out" || return
     is "$(sql 'SELECT fault_kind FROM homeostat_demo.incidents_for_people WHERE fault IS NOT NULL LIMIT 1')" service_crash || return
     is "$(sql 'SELECT fault_kind FROM homeostat_demo_previous.incidents_for_people WHERE fault IS NOT NULL LIMIT 1')" cpu_spike || return
@@ -80,7 +82,7 @@ nonsense_is_refused() {
 
 start_lab() {
     : >"$folder/up.log"
-    HOMEOSTAT_HOME=$folder NO_COLOR=1 "$binary" up --port 0 --interval 300ms "$@" >"$folder/up.log" 2>&1 &
+    HOMEOSTAT_HOME=$folder NO_COLOR=1 "$binary" up --port 0 --policy "$fast" --interval 300ms "$@" >"$folder/up.log" 2>&1 &
     up=$!
     within 40 grep -q 'control plane  http' "$folder/up.log" || { cat "$folder/up.log"; return 1; }
     url=$(sed -n 's/.*control plane  //p' "$folder/up.log")
