@@ -1,8 +1,9 @@
 // One chart: a metric over time with what was done drawn into it, and the same in words.
 import uPlot from './uplot.js';
-import {html, useRef, useLayoutEffect, useState, useEffect} from './markup.js';
+import {html, useRef, useLayoutEffect} from './markup.js';
 import {measure, metricLabel, metricUnit, METRICS, clock, moment, quantity} from './words.js';
 import {heardUntil, useSeries} from './series.js';
+import {inTurn, notInTurn} from './live.js';
 
 const WHOLE = new Set(['cpu_utilization', 'filesystem_utilization', 'node_memory_utilization', 'neighbour_cpu_utilization']);
 
@@ -67,7 +68,7 @@ function drawMarks(u, marks, labelled) {
     if (m.at < min || m.at > max) continue;
     const at = Math.round(x(m.at)) + 0.5;
     ctx.strokeStyle = ink(m.tone);
-    ctx.lineWidth = 1.5 * scale;
+    ctx.lineWidth = (m.tone === 'quiet' ? 1 : 1.5) * scale;
     ctx.setLineDash(m.tone === 'ink' ? [3 * scale, 3 * scale] : []);
     ctx.beginPath();
     ctx.moveTo(at, top);
@@ -105,11 +106,11 @@ function drawThresholds(u, thresholds, metric) {
   ctx.restore();
 }
 
-function make(box, metric, now, height, group, last) {
+function make(box, width, metric, now, height, group, last) {
   const axis = {stroke: () => ink('quiet'), font: '11px system-ui, sans-serif', grid: {stroke: () => ink('line'), width: 1}, ticks: {show: false}};
   const unit = metricUnit(metric);
   const plot = new uPlot({
-    width: Math.max(160, box.clientWidth), height, padding: [6, 16, 0, 0],
+    width, height, padding: [6, 16, 0, 0],
     legend: {show: false},
     cursor: {sync: {key: group}, drag: {x: true, y: false, setScale: false}, points: {size: 6}, y: false},
     scales: {x: {time: true, range: () => [now.from, now.to]}, y: {range: () => [0, now.top]}},
@@ -152,20 +153,39 @@ export function Chart({id, metric, view, marks, thresholds, onZoom, group, label
   now.current.lastValue = lastValue;
 
   useLayoutEffect(() => {
-    const u = plot.current = make(box.current, metric, now.current, height, group, last);
-    alive.add(u);
-    const watcher = new ResizeObserver(() => { const width = box.current?.clientWidth; if (width && width !== u.width) u.setSize({width, height}); });
+    let width = 0;
+    const fit = () => {
+      if (!box.current) return;
+      if (plot.current) plot.current.setSize({width, height});
+      else {
+        alive.add(plot.current = make(box.current, width, metric, now.current, height, group, last));
+        now.current.show?.();
+      }
+    };
+    const watcher = new ResizeObserver(([entry]) => {
+      const wide = Math.max(160, Math.floor(entry.contentRect.width));
+      if (wide !== width) { width = wide; inTurn(watcher, fit); }
+    });
     watcher.observe(box.current);
-    return () => { watcher.disconnect(); alive.delete(u); u.destroy(); plot.current = null; drawn.current = ''; };
+    return () => {
+      watcher.disconnect();
+      notInTurn(watcher); notInTurn(now);
+      if (plot.current) { alive.delete(plot.current); plot.current.destroy(); }
+      plot.current = null;
+      drawn.current = '';
+    };
   }, [metric, group, last, height]);
 
   useLayoutEffect(() => {
     // Only what differs is drawn anew.
     const sign = [series.key, series.version, from, to, top, marks.sign, thresholds.length].join();
-    if (sign === drawn.current || !plot.current) return;
-    drawn.current = sign;
-    plot.current.setData(series.data);
-    if (plot.current.cursor.idx == null || plot.current.cursor.left < 0) now.current.onCursor(null);
+    now.current.show = () => {
+      if (sign === drawn.current || !plot.current) return;
+      drawn.current = sign;
+      plot.current.setData(series.data);
+      if (plot.current.cursor.idx == null || plot.current.cursor.left < 0) now.current.onCursor(null);
+    };
+    if (sign !== drawn.current && plot.current) inTurn(now, () => now.current.show());
   });
 
   return html`<figure class="chart">

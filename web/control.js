@@ -27,9 +27,9 @@ export function HealthLine() {
   const counts = tally(), ago = Math.max(0, (now - store.lastEventAt) / 1000);
   const parts = HEALTHS.filter(word => counts[word]).map(word => `${counts[word].toLocaleString('en')} ${word}`);
   return html`<p class="health-line"><strong>${count(store.nodes.size, 'node')}</strong>${parts.length ? ', ' + parts.join(', ') : ''}.
-    ${' '}${automation()}; ${health.disrupted} of ${count(health.budget, 'disruption')} in use.
+    ${' '}${automation()}; ${health.disrupted} of ${health.budget} disruptions in use.
     ${' '}${store.phase === 'stale' ? html`<strong class="ink-ill">Stale since ${clock(store.staleSince)}.</strong>`
-      : html`Live, last event <span class="fixed">${store.lastEventAt ? (ago < 10 ? ago.toFixed(1) + '\u00a0s' : duration(ago)) + ' ago' : 'not yet'}</span>.`}
+      : html`Live, last event <span class="fixed">${store.lastEventAt ? (ago < 10 ? ago.toFixed(1) + ' s' : duration(ago)) + ' ago' : 'not yet'}</span>.`}
     ${health.database && health.database !== 'ok' ? html`${' '}<strong class="ink-ill">Database: ${health.database}.</strong>` : ''}</p>`;
 }
 

@@ -3,7 +3,7 @@ import {html, Panel, NodeLink, useNow, useState} from './markup.js';
 import {store, refreshFaults, refreshPast} from './live.js';
 import {del, fault as faultPath, serverNow} from './api.js';
 import {Act} from './dialog.js';
-import {measure, quantity, duration, moment, EFFECTS, metricLabel, count, SHAPES} from './words.js';
+import {measure, quantity, duration, ticking, moment, EFFECTS, metricLabel, count} from './words.js';
 import {Scenarios} from './scenarios.js';
 
 const kindOf = name => store.kinds.find(k => k.kind === name);
@@ -35,7 +35,7 @@ function Running({fault: f}) {
   const level = intensityText(f);
   return html`<li><div class="fault-row"><p><strong>${f.kind}</strong> on <${NodeLink} node=${f.node} />${level && ', ' + level}${f.shape && f.shape !== 'step' ? ', ' + f.shape : ''}</p>
       <${Act} class="small" label=${`Clear ${f.kind} on ${f.node ?? 'the control plane'}`} run=${async () => { await del(faultPath(f.id)); refreshFaults(); refreshPast(); }} said=${`${f.kind} on ${f.node ?? 'the control plane'} is being cleared.`}>Clear</${Act}></div>
-    <p class="quiet small-text"><span class=${f.effect === 'seen' ? 'ink-ill' : ''}>${f.state === 'asked' ? 'on its way to the node' : effectText(f)}</span> · <span class="fixed">ends by itself in ${duration(Math.ceil(left))}</span></p>
+    <p class="quiet small-text"><span class=${f.effect === 'seen' ? 'ink-ill' : ''}>${f.state === 'asked' ? 'on its way to the node' : effectText(f)}</span> · <span class="fixed">ends by itself in ${ticking(Math.ceil(left))}</span></p>
     <div class="lease" aria-hidden="true"><i style=${{width: Math.min(100, left / whole * 100) + '%'}}></i></div></li>`;
 }
 

@@ -1,6 +1,6 @@
 // A small fleet: cards in columns by depth in the graph of calls, with an arrow for each call.
-import {html, memo, Panel, Shape, nodeHref, useLayoutEffect, useRef, useState} from './markup.js';
-import {store} from './live.js';
+import {html, memo, Panel, Shape, nodeHref, useEffect, useLayoutEffect, useRef, useState} from './markup.js';
+import {store, within} from './live.js';
 import {measure, duration, count} from './words.js';
 
 // How deep a node lies: users call the first column, that one calls the second. Circles end where they began.
@@ -35,15 +35,19 @@ function columnsNow() {
 // With many below each other the fleet takes the whole width.
 export const isTall = () => columnsNow().some(column => column.length > 5);
 
+const CARDS_A_FRAME = 6;
+
 export function FleetCards() {
-  const box = useRef(null), columns = columnsNow();
+  const box = useRef(null), columns = columnsNow(), [limit, setLimit] = useState(CARDS_A_FRAME);
+  useEffect(() => { if (limit < store.nodes.size) setLimit(limit + CARDS_A_FRAME); }, [limit, store.nodes.size]);
+  let room = limit;
   const zones = new Set([...store.nodes.values()].map(n => n.zone).filter(Boolean));
   
   return html`<${Panel} title="Fleet, by who calls whom" id="fleet-title" aside=${html`<span class="quiet">${zones.size ? count(zones.size, 'zone') : ''}</span>`}>
     <div class="fleet ${isTall() ? 'tight' : ''}" ref=${box}>
       <${Arrows} box=${box} version=${store.fleetVersion} />
       ${columns.map((column, i) => html`<ul class="fleet-column" aria-label=${columnName(column, i)}>
-        ${column.map(node => html`<li key=${node.node}><${Card} node=${node} zoned=${zones.size > 0} fault=${faultOn(node.node)} /></li>`)}</ul>`)}
+        ${column.filter(() => room-- > 0).map(node => html`<li key=${node.node}><${Card} node=${node} zoned=${zones.size > 0} fault=${faultOn(node.node)} /></li>`)}</ul>`)}
     </div></${Panel}>`;
 }
 
@@ -84,10 +88,9 @@ const Sparkline = memo(({values}) => {
 const Arrows = memo(({box, version}) => {
   const [drawn, setDrawn] = useState({width: 0, height: 0, lines: []});
   useLayoutEffect(() => {
-    const layOut = () => setDrawn(linesIn(box.current));
-    const watcher = new ResizeObserver(layOut);
+    // It is called once at the beginning, when the cards lie where they will lie.
+    const watcher = new ResizeObserver(() => within(() => { if (box.current) setDrawn(linesIn(box.current)); }));
     watcher.observe(box.current);
-    layOut();
     return () => watcher.disconnect();
   }, [version]);
   return html`<svg class="arrows ${drawn.lines.length > 30 ? 'many' : ''}" width=${drawn.width} height=${drawn.height} aria-hidden="true">

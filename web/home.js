@@ -1,5 +1,5 @@
 // The front page: the fleet, one node in focus with its charts, its incident as four steps, and what was not done.
-import {html, Panel, incidentHref} from './markup.js';
+import {html, Panel, incidentHref, useState, useEffect} from './markup.js';
 import {store, SMALL_FLEET} from './live.js';
 import {FleetCards, isTall} from './fleet.js';
 import {FleetGrid} from './grid.js';
@@ -23,6 +23,9 @@ function focusOf() {
 }
 
 export function Home() {
+  // The page comes in parts, so that no frame is long: the fleet, what is done, the charts, the table.
+  const [part, setPart] = useState(0), ready = store.phase !== 'opening';
+  useEffect(() => { if (ready && part < 3) setPart(part + 1); }, [ready, part]);
   if (store.phase === 'opening') return html`<h1>Fleet</h1><p class="quiet">${store.staleSince ? 'The control plane does not answer. Is it running? Start it with ./run up.' : 'One moment…'}</p>`;
   const {node, incident} = focusOf();
   if (!store.nodes.size) return html`<h1>Fleet</h1><${Panel} title="No node has said hello yet" id="empty-title">
@@ -35,16 +38,16 @@ export function Home() {
     <div class="columns">
       <div class="main-column">
         ${small && !tall && html`<${FleetCards} />`}
-        ${node && html`<${FocusCharts} key=${node} id=${node} />`}
-        <${Panel} title="Incidents" id="home-incidents" aside=${html`<a href="#/incidents">All of them</a>`}>
-          <${IncidentTable} incidents=${store.incidents.slice(0, 6)} empty="No incident yet. Break something and watch." /></${Panel}>
+        ${node && part > 1 && html`<${FocusCharts} key=${node} id=${node} />`}
+        ${part > 2 && html`<${Panel} title="Incidents" id="home-incidents" aside=${html`<a href="#/incidents">All of them</a>`}>
+          <${IncidentTable} incidents=${store.incidents.slice(0, 6)} empty="No incident yet. Break something and watch." /></${Panel}>`}
       </div>
       <aside class="side-column" aria-label="What is being done">
-        <${RunningFaults} />
+        ${part > 0 && html`<${RunningFaults} />
         ${incident ? html`<${NewestIncident} key=${incident.id} id=${incident.id} />`
           : html`<${Panel} title="Newest incident" id="newest"><p>Nothing is wrong. Break something and watch.</p>
             <p class="quiet">Each trouble goes through four steps: it is detected, a remedy is planned, the node carries it out, and it is verified that it helped. They will show up here.</p></${Panel}>`}
-        <${BlockedPanel} />
+        <${BlockedPanel} />`}
       </aside>
     </div>`;
 }

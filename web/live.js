@@ -22,16 +22,22 @@ export const store = {
 const frames = [];                 // how long the last frames' work took, in ms, for tests and the curious
 window.homeostat = {frames, store};
 let draw = null, dirty = false, asked = false, waiting = [];
-const beforeFrame = new Set();
+const turns = new Map();           // work that can wait for a frame with room in it, by whom it is for
+const ROOM_MS = 3;
 
 function frame() {
   const began = performance.now();
   asked = false;
-  for (const call of beforeFrame) call();
   if (dirty && draw) { dirty = false; draw(); }
   const calls = waiting;
   waiting = [];
   for (const call of calls) call();
+  if (turns.size && performance.now() - began < ROOM_MS) {
+    const [whose, call] = turns.entries().next().value;
+    turns.delete(whose);
+    call();
+  }
+  if (turns.size) ask();
   // The charts draw in a microtask of their own: counted, too.
   queueMicrotask(() => {
     if (frames.length >= FRAMES) frames.splice(0, FRAMES / 2);
@@ -40,6 +46,15 @@ function frame() {
 }
 function ask() {
   if (!asked) { asked = true; requestAnimationFrame(frame); }
+}
+// One at a time, each in a frame of its own; what was asked before for the same one is forgotten.
+export function inTurn(whose, call) { turns.set(whose, call); ask(); }
+export function notInTurn(whose) { turns.delete(whose); }
+// What the browser calls within a frame, such as an observer of sizes, belongs to that frame's work.
+export function within(call) {
+  const began = performance.now();
+  call();
+  if (frames.length) frames[frames.length - 1] += performance.now() - began;
 }
 export function touch() { dirty = true; ask(); }
 export function startDrawing(how) {

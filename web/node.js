@@ -97,7 +97,7 @@ export function NodeView({id, onBreak}) {
       ${node.maintained_until && html` · <strong>in maintenance until ${moment(node.maintained_until)}</strong>`}</p>
     <div class="columns">
       <div class="main-column">
-        <${Panel} title=${zoom ? `From ${clock(zoom.from * 1000)} to ${clock(zoom.to * 1000)}` : RANGES[range].s ? 'Last ' + RANGES[range].word : 'All that is stored'} id="charts-title" aside=${html`<${Ranges} range=${range} zoomed=${!!zoom} pick=${i => { setZoom(null); setRange(i); }} reset=${() => setZoom(null)} />`}>
+        <${Panel} title=${zoom ? `From ${clock(zoom.from * 1000)} to ${clock(zoom.to * 1000)}` : RANGES[range].title} id="charts-title" aside=${html`<${Ranges} range=${range} zoomed=${!!zoom} pick=${i => { setZoom(null); setRange(i); }} reset=${() => setZoom(null)} />`}>
           <${Key} marks=${marks} />
           ${metrics.length ? main.map(chart(main)) : html`<p>This node has reported no figures yet.</p>`}
           <p class="quiet small-text">Drag over a chart to zoom in; double-click to see all again.</p>

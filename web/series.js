@@ -4,7 +4,8 @@ import {store} from './live.js';
 import {get, node as nodePath, clockAhead} from './api.js';
 
 export const RANGES = [
-  {word: '1 min', s: 60}, {word: '5 min', s: 300}, {word: '1 h', s: 3600}, {word: '6 h', s: 21600}, {word: '1 day', s: 86400}, {word: 'All', s: null},
+  {word: '1 min', title: 'Last minute', s: 60}, {word: '5 min', title: 'Last 5 minutes', s: 300}, {word: '1 h', title: 'Last hour', s: 3600},
+  {word: '6 h', title: 'Last 6 hours', s: 21600}, {word: '1 day', title: 'Last day', s: 86400}, {word: 'All', title: 'All that is stored', s: null},
 ];
 const POINTS = 300, RAW_UP_TO = 300, LONGEST = 3600;
 

@@ -47,7 +47,7 @@ export function FourSteps({incident, full = false}) {
   const state = step => step < current ? 'past' : step === current ? 'now' : 'ahead';
   const words = {past: 'done', now: 'under way', ahead: 'not yet'};
   const item = (step, name, when, body) => html`<li class="step ${state(step)} ${step === 3 ? 'end-' + incident.state : ''}" aria-current=${state(step) === 'now' ? 'step' : undefined}>
-    <div class="step-head"><h3>${name}<span class="unseen">, ${words[state(step)]}</span></h3><span class="quiet small-text">${when}</span></div>${body}</li>`;
+    <div class="step-head"><h3>${name}<span class="unseen">(${words[state(step)]})</span></h3><span class="quiet small-text">${when}</span></div>${body}</li>`;
   return html`<ol class="steps">
     ${item(0, 'Detect', `${clock(incident.opened_at, true)}${incident.detected_after_s != null ? ' · after ' + duration(incident.detected_after_s) : ''}`, html`<${Detect} incident=${incident} lines=${of(0)} />`)}
     ${item(1, 'Plan', since(incident.opened_at, of(1).at(-1)?.at), html`<${Plan} incident=${incident} lines=${of(1)} full=${full} />`)}
@@ -65,7 +65,7 @@ function Detect({incident, lines}) {
 }
 
 function Plan({incident, lines, full}) {
-  if (!lines.length) return incident.state === 'escalated' ? html`<p class="quiet">There is no remedy for this in the policy.</p>`
+  if (!lines.length) return incident.state === 'escalated' ? html`<p class="quiet">The policy has nothing more to try against this: people are told.</p>`
     : incident.state === 'resolved' ? html`<p class="quiet">None was needed: it went away by itself.</p>` : html`<p class="quiet">Not yet.</p>`;
   const shown = full ? lines : lines.slice(-1);
   return html`${shown.map(line => html`<p>${sentence(line.text)}</p>${REMEDIES[line.remedy] && html`<p class="quiet">That is: ${REMEDIES[line.remedy]}.</p>`}`)}

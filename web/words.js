@@ -44,6 +44,9 @@ export function duration(s) {
   return sign + whole + NBSP + unit + (rest ? ' ' + rest + NBSP + parts[first + 1][0] : '');
 }
 
+// A count-down or a place in a run: whole seconds, so that it ticks evenly.
+export const ticking = s => s < 120 ? Math.round(s) + NBSP + 's' : duration(s);
+
 export function bytes(value) {
   if (value == null || !isFinite(value)) return '–';
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
@@ -80,7 +83,8 @@ export function exact(unit, value) {
   default: return quantity(unit, value);
   }
 }
-export const sentence = text => text ? text[0].toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? '' : '.') : '';
+// A remedy's name stays as it is.
+export const sentence = text => text ? (/^\w*_/.test(text) ? text[0] : text[0].toUpperCase()) + text.slice(1) + (/[.!?…]$/.test(text) ? '' : '.') : '';
 export const measure = (metric, value) => quantity(metricUnit(metric), value);
 
 const two = n => String(n).padStart(2, '0');
@@ -98,7 +102,7 @@ export function moment(at) {
   return (day ? '' : date.getFullYear() + '-' + two(date.getMonth() + 1) + '-' + two(date.getDate()) + ' ') + clock(date);
 }
 export const seconds = (from, to) => (new Date(to) - new Date(from)) / 1000;
-export const count = (n, one, many = one + 's') => n.toLocaleString('en') + NBSP + (n === 1 ? one : many);
+export const count = (n, one, many = one + 's') => n.toLocaleString('en') + ' ' + (n === 1 ? one : many);
 export const list = items => items.length < 2 ? items.join('') : items.slice(0, -1).join(', ') + ' and ' + items[items.length - 1];
 
 export const HEALTHS = ['healthy', 'healing', 'ill', 'silent', 'unknown', 'gone'];
