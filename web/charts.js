@@ -30,6 +30,16 @@ function topOf(metric, data, thresholds) {
   return top > 0 ? top : 1;
 }
 
+// With a seam, so that it can be read across lines.
+function write(ctx, text, x, y, scale) {
+  ctx.setLineDash([]);
+  ctx.lineWidth = 3 * scale;
+  ctx.lineJoin = 'round';
+  ctx.strokeStyle = ink('panel');
+  ctx.strokeText(text, x, y);
+  ctx.fillText(text, x, y);
+}
+
 // Shaded: while a fault was on. Lines: when it was found, acted on, and judged.
 function drawMarks(u, marks, labelled) {
   const {ctx} = u, {left, top, width, height} = u.bbox, scale = devicePixelRatio || 1;
@@ -52,7 +62,7 @@ function drawMarks(u, marks, labelled) {
     if (labelled && a >= freeFrom) {
       ctx.fillStyle = ink('fault-ink');
       const wide = ctx.measureText(m.text).width, at = Math.min(a + 4 * scale, left + width - wide - 2 * scale);
-      ctx.fillText(m.text, at, top + 3 * scale);
+      write(ctx, m.text, at, top + 3 * scale, scale);
       freeFrom = at + wide + 8 * scale;
     }
   }
@@ -62,7 +72,7 @@ function drawMarks(u, marks, labelled) {
     ctx.fillStyle = ink('quiet');
     ctx.textBaseline = 'bottom';
     const text = [...new Set(group.words)].join(', '), wide = ctx.measureText(text).width;
-    ctx.fillText(text, group.x + 4 * scale + wide > left + width ? group.first - wide - 4 * scale : group.x + 4 * scale, top + height - 3 * scale);
+    write(ctx, text, group.x + 4 * scale + wide > left + width ? group.first - wide - 4 * scale : group.x + 4 * scale, top + height - 3 * scale, scale);
   };
   for (const m of marks.lines) {
     if (m.at < min || m.at > max) continue;
@@ -97,11 +107,7 @@ function drawThresholds(u, thresholds, metric) {
     ctx.stroke();
     ctx.fillStyle = ink('quiet');
     ctx.textBaseline = y - u.bbox.top < 16 * scale ? 'top' : 'bottom';
-    ctx.setLineDash([]);
-    ctx.lineWidth = 3 * scale;
-    ctx.strokeStyle = ink('panel');
-    ctx.strokeText(t.text, left + width - 4 * scale, y + (ctx.textBaseline === 'top' ? 2 : -2) * scale);
-    ctx.fillText(t.text, left + width - 4 * scale, y + (ctx.textBaseline === 'top' ? 2 : -2) * scale);
+    write(ctx, t.text, left + width - 4 * scale, y + (ctx.textBaseline === 'top' ? 2 : -2) * scale, scale);
   }
   ctx.restore();
 }
@@ -110,7 +116,7 @@ function make(box, width, metric, now, height, group, last) {
   const axis = {stroke: () => ink('quiet'), font: '11px system-ui, sans-serif', grid: {stroke: () => ink('line'), width: 1}, ticks: {show: false}};
   const unit = metricUnit(metric);
   const plot = new uPlot({
-    width, height, padding: [6, 16, 0, 0],
+    width, height, padding: [6, 28, 0, 0],
     legend: {show: false},
     cursor: {sync: {key: group}, drag: {x: true, y: false, setScale: false}, points: {size: 6}, y: false},
     scales: {x: {time: true, range: () => [now.from, now.to]}, y: {range: () => [0, now.top]}},

@@ -76,13 +76,15 @@ export async function decline(incident) {
   refreshIncidents(); refreshBlocked();
 }
 
+const reasonOf = (text, remedy) => text.startsWith(remedy + ': ') ? text.slice(remedy.length + 2) : text;
+
 function WaitingPlan({incident}) {
   const {detail} = useIncident(incident.id);
   const plan = detail?.timeline?.filter(line => line.step === 'PLAN').at(-1);
   const remedy = detail?.approvable ?? incident.remedy;
   return html`<div class="waits-row"><p><${Shape} health="healing" /> <strong>${remedy}</strong> on <${NodeLink} node=${incident.node} />, against ${incident.finding}.
       ${REMEDIES[remedy] && html`${' '}That would ${REMEDIES[remedy]}.`}
-      ${plan && html`${' '}<span class="quiet">Reason: ${plan.text}.</span>`}
+      ${plan && html`${' '}<span class="quiet">Reason: ${reasonOf(plan.text, remedy)}.</span>`}
       ${' '}<a href=${incidentHref(incident.id)}>Incident ${incident.id}</a></p>
     <p class="row"><${Act} class="main" run=${() => approve(incident)} said=${`Approved: ${remedy} on ${incident.node}.`} label=${`Approve ${remedy} on ${incident.node}`}>Approve</${Act}>
       <${Act} run=${() => decline(incident)} said=${`Declined: ${remedy} on ${incident.node}.`} label=${`Decline ${remedy} on ${incident.node}`}>Decline</${Act}></p></div>`;

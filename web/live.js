@@ -21,14 +21,22 @@ export const store = {
 
 const frames = [];                 // how long the last frames' work took, in ms, for tests and the curious
 window.homeostat = {frames, store};
-let draw = null, dirty = false, asked = false, waiting = [];
+let draw = null, dirty = false, asked = false, waiting = [], rested = 0;
 const turns = new Map();           // work that can wait for a frame with room in it, by whom it is for
 const ROOM_MS = 3;
 
 function frame() {
   const began = performance.now();
   asked = false;
-  if (dirty && draw) { dirty = false; draw(); }
+  if (dirty && draw && began >= rested) {
+    dirty = false;
+    draw();
+    // In a storm of events most of the time stays free for who presses a button.
+    const ended = performance.now();
+    rested = ended + Math.min(500, 4 * (ended - began));
+  } else if (dirty) {
+    setTimeout(ask, Math.max(1, rested - began));
+  }
   const calls = waiting;
   waiting = [];
   for (const call of calls) call();
@@ -56,7 +64,12 @@ export function within(call) {
   call();
   if (frames.length) frames[frames.length - 1] += performance.now() - began;
 }
-export function touch() { dirty = true; ask(); }
+export function touch() {
+  if (dirty) return;
+  dirty = true;
+  const rest = rested - performance.now();
+  if (rest > 0) setTimeout(ask, rest); else ask();
+}
 export function startDrawing(how) {
   draw = how;
   options.debounceRendering = call => { waiting.push(call); ask(); };

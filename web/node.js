@@ -22,7 +22,8 @@ function marksOf(id, incidents) {
   for (const i of incidents.filter(i => i.node === id).slice(0, MOST_MARKS)) {
     if (i.opened_at) lines.push({at: seconds(i.opened_at), tone: 'healing', text: 'detect'});
     if (i.acted_at) lines.push({at: seconds(i.acted_at), tone: 'ink', text: 'act'});
-    if (i.closed_at) lines.push({at: seconds(i.closed_at), tone: i.verdict === 'effective' ? 'healthy' : 'quiet', text: i.verdict === 'effective' ? 'effective' : 'over'});
+    if (i.closed_at) lines.push({at: seconds(i.closed_at), tone: i.state === 'escalated' ? 'ill' : i.verdict === 'effective' ? 'healthy' : 'quiet',
+      text: i.state === 'escalated' ? 'left to people' : i.verdict === 'effective' ? 'effective' : 'over'});
   }
   lines.sort((a, b) => a.at - b.at);
   return {spans, lines, sign: spans.map(s => s.from + '-' + s.to).join() + lines.map(l => l.at).join()};

@@ -52,13 +52,13 @@ export function FourSteps({incident, full = false}) {
     ${item(0, 'Detect', `${clock(incident.opened_at, true)}${incident.detected_after_s != null ? ' · after ' + duration(incident.detected_after_s) : ''}`, html`<${Detect} incident=${incident} lines=${of(0)} />`)}
     ${item(1, 'Plan', since(incident.opened_at, of(1).at(-1)?.at), html`<${Plan} incident=${incident} lines=${of(1)} full=${full} />`)}
     ${item(2, 'Act', since(incident.opened_at, incident.acted_at), html`<${ActStep} incident=${incident} full=${full} />`)}
-    ${item(3, 'Verify', incident.closed_at ? since(incident.opened_at, incident.closed_at) : current === 3 ? 'watching' : '', html`<${Verify} incident=${incident} lines=${of(3)} />`)}
+    ${item(3, 'Verify', incident.closed_at ? since(incident.opened_at, incident.closed_at) : current === 3 ? 'watching' : '', html`<${Verify} incident=${incident} lines=${of(3)} full=${full} />`)}
   </ol>`;
 }
 const since = (from, to) => !to ? '' : seconds(from, to) < 0.001 ? 'at once' : '+ ' + duration(seconds(from, to));
 
 function Detect({incident, lines}) {
-  return html`<p>${sentence(lines.at(-1)?.text ?? incident.finding)}</p>
+  return html`<p>${sentence((incident.reopened ? lines.at(-1) : lines[0])?.text ?? incident.finding)}</p>
     <ul class="plain-list quiet">${incident.evidence?.map(e => html`<li>${metricLabel(e.metric)} was <b>${measure(e.metric, e.before)}</b>; ill is ${conditionText(e)}</li>`)}</ul>
     ${incident.fault && html`<p class="quiet">It was broken on purpose: <span class="code">${incident.fault.kind}</span> at ${clock(incident.fault.injected_at, true)}.</p>`}
     ${incident.reopened > 0 && html`<p class="quiet">It came back ${count(incident.reopened, 'time')}.</p>`}`;
@@ -68,8 +68,11 @@ function Plan({incident, lines, full}) {
   if (!lines.length) return incident.state === 'escalated' ? html`<p class="quiet">The policy has nothing more to try against this: people are told.</p>`
     : incident.state === 'resolved' ? html`<p class="quiet">None was needed: it went away by itself.</p>` : html`<p class="quiet">Not yet.</p>`;
   const shown = full ? lines : lines.slice(-1);
+  // Back to the beginning without having been well: a person declined, or the policy is another.
+  const back = incident.reopened ? [] : incident.timeline.filter(line => line.step === 'DETECT').slice(1);
   return html`${shown.map(line => html`<p>${sentence(line.text)}</p>${REMEDIES[line.remedy] && html`<p class="quiet">That is: ${REMEDIES[line.remedy]}.</p>`}`)}
     ${!full && lines.length > 1 && html`<p class="quiet">${count(lines.length, 'plan')} so far.</p>`}
+    ${back.slice(-1).map(line => html`<p class="quiet">${sentence(line.text)}</p>`)}
     ${incident.approved && html`<p class="quiet">A person approved it${incident.approved_until ? ', good until ' + moment(incident.approved_until) : ''}.</p>`}`;
 }
 
@@ -85,14 +88,14 @@ function ActStep({incident, full}) {
     ${!commands.length && !blocked.length && !(held && held !== 'none') && html`<p class="quiet">${['resolved', 'escalated'].includes(incident.state) ? 'Nothing was done.' : 'Not yet.'}</p>`}`;
 }
 
-function Verify({incident, lines}) {
+function Verify({incident, lines, full}) {
   const changed = (incident.evidence ?? []).filter(e => e.after != null);
   const tried = incident.commands?.at(-1)?.remedy;
-  const last = lines.filter(line => line.step !== 'VERIFY').at(-1) ?? lines.at(-1);
+  const ends = lines.filter(line => line.step !== 'VERIFY').slice(full ? -3 : -1), last = ends.length ? ends : lines.slice(-1);
   if (!lines.length) return html`<p class="quiet">Not yet.</p>`;
   return html`${incident.verdict && incident.verdict !== 'none' && html`<p>${tried ? html`<span class="code">${tried}</span> was ` : ''}<b class=${incident.verdict === 'effective' ? 'ink-healthy' : 'ink-ill'}>${incident.verdict}</b>: ${VERDICTS[incident.verdict] ?? ''}.</p>`}
     ${incident.state === 'escalated' && html`<p><b class="ink-ill">Left to people.</b></p>`}
     ${changed.length ? html`<ul class="plain-list">${changed.map(e => html`<li>${metricLabel(e.metric)} ${measure(e.metric, e.before)} → <b>${measure(e.metric, e.after)}</b></li>`)}</ul>` : null}
-    ${last && html`<p class="quiet">${sentence(last.text)}</p>`}
+    ${last.map(line => html`<p class="quiet">${sentence(line.text)}</p>`)}
     ${incident.proved_after_s != null && html`<p class="quiet">${incident.fixed_after_s != null ? `Fixed after ${duration(incident.fixed_after_s)}, proved` : 'Proved'} after ${duration(incident.proved_after_s)}${incident.fault ? ' from the moment it was broken' : ''}.</p>`}`;
 }
