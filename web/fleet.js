@@ -43,7 +43,7 @@ export function FleetCards() {
   let room = limit;
   const zones = new Set([...store.nodes.values()].map(n => n.zone).filter(Boolean));
   
-  return html`<${Panel} title="Fleet, by who calls whom" id="fleet-title" aside=${html`<span class="quiet">${zones.size ? count(zones.size, 'zone') : ''}</span>`}>
+  return html`<${Panel} title="Fleet, by who calls whom" id="fleet-title" aside=${html`<span class="quiet small-text">${zones.size ? count(zones.size, 'zone') : ''}</span>`}>
     <div class="fleet ${isTall() ? 'tight' : ''}" ref=${box}>
       <${Arrows} box=${box} version=${store.fleetVersion} />
       ${columns.map((column, i) => html`<ul class="fleet-column" aria-label=${columnName(column, i)}>
