@@ -6,11 +6,11 @@
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
 
-# Six labs at once, the longest first; those that need both processors alone.
+# Five labs at once, the longest first; those that need both processors alone.
 light=(bad-config memory-leak network-loss hang flapping io-error network-bandwidth network-delay sick-database slow-storage cpu-spike
     disk-full network-cut zone-outage crash-loop partition sensor-fault clock-skew crash)
 heavy=(noisy-neighbour overload retry-storm)
-rounds=1 at_once=6
+rounds=1 at_once=5
 if [[ ${2-} == --full ]]; then
     rounds=3 at_once=1
 fi

@@ -265,7 +265,7 @@ cases=(the_plane_is_suspended the_plane_stalls everything_is_suspended the_nodes
 
 # --- running them ----------------------------------------------------------------------------------------------------
 
-at_once=9
+at_once=6
 
 case ${3-} in
 '' | --full) ;;
