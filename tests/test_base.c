@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/heap.h"
 #include "base/histogram.h"
+#include "base/secret.h"
 #include "base/text.h"
 
 #include <signal.h>
@@ -304,6 +305,16 @@ static void names_are_plain(void **state)
                               63));
 }
 
+static void secrets_are_hex_and_never_the_same(void **state)
+{
+    (void)state;
+    char one[SECRET_SIZE], other[SECRET_SIZE];
+    assert_true(secret_draw(one) && secret_draw(other));
+    assert_int_equal(strspn(one, "0123456789abcdef"), SECRET_SIZE - 1);
+    assert_int_equal(strlen(one), SECRET_SIZE - 1);
+    assert_string_not_equal(one, other);
+}
+
 static void a_misspelt_word_finds_the_nearest(void **state)
 {
     (void)state;
@@ -496,6 +507,7 @@ int main(void)
         cmocka_unit_test(what_is_no_instant_is_refused),
         cmocka_unit_test(every_day_survives_writing_and_reading),
         cmocka_unit_test(names_are_plain),
+        cmocka_unit_test(secrets_are_hex_and_never_the_same),
         cmocka_unit_test(a_misspelt_word_finds_the_nearest),
         cmocka_unit_test(the_earliest_deadline_is_on_top),
         cmocka_unit_test(equal_deadlines_go_by_item),

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/secret.h"
 #include "base/text.h"
 
 #include <arpa/inet.h>
@@ -19,13 +20,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { PATH_SIZE = 4096, PASSWORD_SIZE = 33, ADDRESS_SIZE = 256, PORTS_TRIED = 5 };
+enum { PATH_SIZE = 4096, ADDRESS_SIZE = 256, PORTS_TRIED = 5 };
 
 static const duration ready_ns = 30 * SECOND; /* a recovery after a crash may take its time */
 static const duration stop_ns = 10 * SECOND;
@@ -33,7 +33,7 @@ static const duration stop_ns = 10 * SECOND;
 struct own_postgres {
     char folder[PATH_SIZE], data[PATH_SIZE + 8], log[PATH_SIZE + 16], secret[PATH_SIZE + 16];
     char binaries[PATH_SIZE]; /* the folder of initdb and postgres */
-    char password[PASSWORD_SIZE], address[ADDRESS_SIZE];
+    char password[SECRET_SIZE], address[ADDRESS_SIZE];
     uid_t uid; /* who it runs as */
     gid_t gid;
     pid_t pid; /* 0: not running */
@@ -143,23 +143,13 @@ static pid_t launch(const struct own_postgres *server, char *const arguments[])
 /* --- the data ---------------------------------------------------------------------------------------------
  */
 
-static bool draw_password(char *password)
-{
-    unsigned char bytes[PASSWORD_SIZE / 2];
-    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
-        return false;
-    for (size_t i = 0; i < sizeof bytes; i++)
-        snprintf(password + 2 * i, 3, "%02x", bytes[i]);
-    return true;
-}
-
 static bool read_password(struct own_postgres *server)
 {
     FILE *file = fopen(server->secret, "re");
     bool read = file && fgets(server->password, sizeof server->password, file);
     if (file)
         fclose(file);
-    return read && strlen(server->password) == PASSWORD_SIZE - 1;
+    return read && strlen(server->password) == SECRET_SIZE - 1;
 }
 
 static bool write_password(const struct own_postgres *server)
@@ -167,7 +157,7 @@ static bool write_password(const struct own_postgres *server)
     int fd = open(server->secret, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return false;
-    bool written = dprintf(fd, "%s\n", server->password) == PASSWORD_SIZE;
+    bool written = dprintf(fd, "%s\n", server->password) == SECRET_SIZE;
     written = written && (geteuid() != 0 || fchown(fd, server->uid, server->gid) == 0);
     return close(fd) == 0 && written;
 }
@@ -205,7 +195,7 @@ static bool make_data(struct own_postgres *server, char *error, size_t error_siz
                  server->folder);
         return false;
     }
-    if (!own_folder(server) || !draw_password(server->password) || !write_password(server)) {
+    if (!own_folder(server) || !secret_draw(server->password) || !write_password(server)) {
         snprintf(error, error_size, "%s cannot be made: %s", server->folder, strerror(errno));
         return false;
     }
