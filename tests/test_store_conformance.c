@@ -71,6 +71,43 @@ static void filters_find_what_a_restore_needs(void **state)
     store_close(&store);
 }
 
+/* Puts incident `id` with so much evidence, and reads it back: the store says so itself if it has more or
+ * less. */
+static void assert_evidence(struct bench *bench, uint64_t ticket, uint64_t id, uint8_t count)
+{
+    struct incident incident = {
+        .id = id, .detector_name = "cpu-high", .detector = NO_INDEX, .evidence_count = count};
+    struct incident_filter filter = {.id = id, .node = -1, .state = -1};
+    for (uint8_t place = 0; place < count; place++)
+        incident.evidence[place].before = place;
+    assert_int_equal(store_put_incident(bench->writer, &incident), 0);
+    bench_commit(bench, ticket);
+    struct incident found[1];
+    struct basket basket = BASKET(found);
+    struct store *store = bench_reader(bench);
+    assert_int_equal(store_incidents(store, &filter, take_incident, &basket), 1);
+    assert_int_equal(found[0].evidence_count, count);
+    store_close(&store);
+}
+
+/* It opens anew under another policy, and its new evidence is less; the newest incident is not the only one.
+ */
+static void evidence_can_become_less(void **state)
+{
+    struct bench *bench = *state;
+    bench_open(bench);
+    assert_evidence(bench, 1, 1, 3);
+    assert_evidence(bench, 2, 2, 0);
+    assert_evidence(bench, 3, 1, 1);
+    assert_evidence(bench, 4, 3, 2);
+    store_writer_close(&bench->writer);
+    bench_open(bench);
+    assert_evidence(bench, 5, 3, 0);
+    assert_evidence(bench, 6, 4, 1);
+    assert_evidence(bench, 7, 2, 1);
+    assert_evidence(bench, 8, 2, 0);
+}
+
 static void a_block_keeps_its_first_and_takes_last_and_count(void **state)
 {
     struct bench *bench = *state;
@@ -305,6 +342,7 @@ int main(void)
 {
     const struct CMUnitTest stories[] = {
         STORY(filters_find_what_a_restore_needs),
+        STORY(evidence_can_become_less),
         STORY(a_block_keeps_its_first_and_takes_last_and_count),
         STORY(samples_of_a_span_come_in_order_of_time),
         STORY(readers_see_whole_commits_while_writing_goes_on),

@@ -1,161 +1,16 @@
-/* What only a server can do to a store: vanish, come back, cut the line between COMMIT and its answer, be
- * somebody else's. Wants HOMEOSTAT_TEST_STORE and HOMEOSTAT_TEST_PIDFILE of with_postgres.sh, which starts a
- * server again whenever it ends. */
-#include "store_bench.h"
+/* What only a server can do to a store: vanish, come back, stall, cut the line between COMMIT and its answer,
+ * be somebody else's. Wants HOMEOSTAT_TEST_STORE and HOMEOSTAT_TEST_PIDFILE of with_postgres.sh, which starts
+ * a server again whenever it ends. */
+#include "store_line.h"
 
 #include "base/check.h"
 #include "base/units.h"
+#include "store/database.h"
+#include "store/postgres.h"
+#include "store/writer.h"
 
-#include <arpa/inet.h>
-#include <poll.h>
 #include <signal.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
-
-/* --- a line that can be cut ----------------------------------------------------------------------------- */
-
-enum line_mode {
-    LINE_WHOLE,
-    LINE_CUT_BEFORE_COMMIT, /* the server never hears of it */
-    LINE_CUT_AFTER_COMMIT,  /* the server has done it, and its answer is lost */
-    LINE_DOWN               /* nobody is let through */
-};
-
-enum { LINE_PAIRS = 16 };
-
-struct line {          /* shared with the process that passes the bytes on */
-    volatile int mode; /* a cut is made once, then the line is whole again */
-    volatile unsigned cuts;
-    int port;
-    pid_t process;
-};
-
-static int connect_to(int port)
-{
-    struct sockaddr_in to = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
-        return fd;
-    close(fd);
-    return -1;
-}
-
-static bool holds_commit(const char *bytes, ssize_t size)
-{
-    return memmem(bytes, (size_t)size, "COMMIT", 6) != NULL;
-}
-
-/* One direction's bytes. False: the pair is to be closed. */
-static bool pass(struct line *line, int from, int to, bool to_server)
-{
-    char bytes[16384];
-    ssize_t size = read(from, bytes, sizeof bytes);
-    if (size <= 0)
-        return false;
-    bool commits = to_server && holds_commit(bytes, size);
-    if (commits && line->mode == LINE_CUT_BEFORE_COMMIT) {
-        line->mode = LINE_WHOLE;
-        line->cuts++;
-        return false;
-    }
-    if (write(to, bytes, (size_t)size) != size)
-        return false;
-    if (commits && line->mode == LINE_CUT_AFTER_COMMIT) {
-        (void)!read(to, bytes, sizeof bytes); /* it has answered, so it has done it */
-        line->mode = LINE_WHOLE;
-        line->cuts++;
-        return false;
-    }
-    return true;
-}
-
-static void close_pair(int pair[2])
-{
-    close(pair[0]);
-    close(pair[1]);
-    pair[0] = pair[1] = -1;
-}
-
-static void accept_pair(struct line *line, int listener, int server_port, int pairs[][2])
-{
-    int client = accept(listener, NULL, NULL), i = 0;
-    while (i < LINE_PAIRS && pairs[i][0] >= 0)
-        i++;
-    int server = i < LINE_PAIRS && line->mode != LINE_DOWN ? connect_to(server_port) : -1;
-    if (server < 0) {
-        close(client);
-        return;
-    }
-    pairs[i][0] = client;
-    pairs[i][1] = server;
-}
-
-static _Noreturn void run_line(struct line *line, int listener, int server_port)
-{
-    int pairs[LINE_PAIRS][2];
-    memset(pairs, -1, sizeof pairs);
-    for (;;) {
-        struct pollfd fds[1 + 2 * LINE_PAIRS];
-        for (int i = 0; i < 2 * LINE_PAIRS; i++)
-            fds[1 + i] = (struct pollfd){.fd = pairs[i / 2][i % 2], .events = POLLIN};
-        fds[0] = (struct pollfd){.fd = listener, .events = POLLIN};
-        poll(fds, 1 + 2 * LINE_PAIRS, 100);
-        for (int i = 0; i < LINE_PAIRS; i++) {
-            bool good = line->mode != LINE_DOWN;
-            for (int side = 0; side < 2 && good && pairs[i][0] >= 0; side++)
-                if (fds[1 + 2 * i + side].revents)
-                    good = pass(line, pairs[i][side], pairs[i][!side], side == 0);
-            if (!good && pairs[i][0] >= 0)
-                close_pair(pairs[i]);
-        }
-        if (fds[0].revents)
-            accept_pair(line, listener, server_port, pairs);
-    }
-}
-
-static int port_of_server(void)
-{
-    const char *address = getenv("HOMEOSTAT_TEST_STORE");
-    return atoi(strrchr(address, ':') + 1);
-}
-
-/* From now on the bench's store lies at the other end of a line. */
-static struct line *line_open(struct bench *bench)
-{
-    struct line *line = mmap(NULL, sizeof *line, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_ptr_not_equal(line, MAP_FAILED);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(listener, 16), 0);
-    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
-    line->port = ntohs(address.sin_port);
-    pid_t tester = getpid(), process = fork();
-    if (process == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        signal(SIGPIPE, SIG_IGN);
-        if (getppid() == tester)
-            run_line(line, listener, port_of_server());
-        _exit(3);
-    }
-    line->process = process; /* this memory is shared with it */
-    close(listener);
-    snprintf(bench->store, sizeof bench->store,
-             "postgresql://homeostat:secret@127.0.0.1:%d/postgres?options=-csearch_path%%3D%%22%s%%22",
-             line->port, strrchr(bench->folder, '/') + 1);
-    return line;
-}
-
-static void line_close(struct line *line)
-{
-    kill(line->process, SIGKILL);
-    waitpid(line->process, NULL, 0);
-    munmap(line, sizeof *line);
-}
 
 /* --- steps ---------------------------------------------------------------------------------------------- */
 
@@ -190,6 +45,61 @@ static void assert_once(struct bench *bench, int steps, int with_samples)
     store_close(&store);
 }
 
+/* A store whose patience is short, as the tests' is. */
+static int open_impatient(void **writing, const char *address, char *error, size_t error_size)
+{
+    static const struct postgres_patience patience = {.answer = 600 * MILLISECOND,
+                                                      .batch = 200 * MILLISECOND,
+                                                      .whole = 20 * SECOND,
+                                                      .takeover = 200 * MILLISECOND};
+    int code = -1;
+    for (int tried = 0; tried < 50 && code < 0; tried++) /* a busy machine may need longer than that */
+        code = postgres_write_open(writing, address, &patience, error, error_size);
+    return code;
+}
+
+static void bench_open_impatient(struct bench *bench)
+{
+    static struct database impatient;
+    bench_open(bench); /* makes the tables */
+    store_writer_close(&bench->writer);
+    impatient = postgres_database;
+    impatient.write_open = open_impatient;
+    assert_int_equal(writer_open(&bench->writer, &impatient, bench->store, note_durable, bench, bench->error,
+                                 sizeof bench->error),
+                     0);
+}
+
+/* The process of the server that the bench's writer talks to. */
+static pid_t backend_of(struct bench *bench)
+{
+    char sql[512];
+    snprintf(sql, sizeof sql,
+             "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = 1752132966 AND "
+             "objid = hashtext('%s')::bigint & 4294967295 AND granted",
+             strrchr(bench->folder, '/') + 1);
+    PGconn *connection = PQconnectdb(getenv("HOMEOSTAT_TEST_STORE"));
+    PGresult *result = PQexec(connection, sql);
+    assert_int_equal(PQntuples(result), 1);
+    pid_t backend = atoi(PQgetvalue(result, 0, 0));
+    PQclear(result);
+    PQfinish(connection);
+    return backend;
+}
+
+/* How many lines of this step are there. */
+static int lines_of(struct bench *bench, uint64_t ticket)
+{
+    static struct timeline_row lines[1000];
+    struct basket basket = BASKET(lines);
+    struct store *store = bench_reader(bench);
+    int all = store_timeline(store, 1, take_timeline, &basket), found = 0;
+    store_close(&store);
+    for (int i = 0; i < all; i++)
+        found += lines[i].at == (instant)ticket;
+    return found;
+}
+
 /* --- the stories ---------------------------------------------------------------------------------------- */
 
 static void a_cut_around_the_commit_loses_and_doubles_nothing(void **state)
@@ -207,6 +117,53 @@ static void a_cut_around_the_commit_loses_and_doubles_nothing(void **state)
     assert_int_equal(line->cuts, STEPS * 2 / 3);
     assert_once(bench, STEPS, STEPS / 2);
     line_close(line);
+}
+
+static void a_line_that_stalls_around_the_commit_loses_and_doubles_nothing(void **state)
+{
+    struct bench *bench = *state;
+    struct line *line = line_open(bench);
+    bench_open_impatient(bench);
+    put_step(bench, 1, true);
+    assert_true(bench_wait(bench, 1));
+    line->mode = LINE_STALL_BEFORE_COMMIT;
+    put_step(bench, 2, false);
+    assert_true(bench_wait(bench, 2));
+    assert_int_equal(line->mode, LINE_WHOLE); /* the stall was made */
+    line->mode = LINE_STALL_AFTER_COMMIT;
+    put_step(bench, 3, true);
+    assert_true(bench_wait(bench, 3));
+    assert_int_equal(line->mode, LINE_WHOLE);
+    put_step(bench, 4, false);
+    assert_true(bench_wait(bench, 4));
+    assert_once(bench, 4, 2);
+    assert_int_equal(bench->failures, 0);
+    line_close(line);
+}
+
+/* As a backend does whose disk hangs: nobody can end it, so nobody can know how the batch ends. The caller is
+ * told, and looks once a later commit has come through: that can only be when the old backend is gone. */
+static void a_backend_that_stops_fails_the_commit_until_it_ends(void **state)
+{
+    struct bench *bench = *state;
+    bench_open_impatient(bench);
+    put_step(bench, 1, false);
+    assert_true(bench_wait(bench, 1));
+    pid_t backend = backend_of(bench);
+    assert_int_equal(kill(backend, SIGSTOP), 0);
+    put_step(bench, 2, true);
+    bool durable = bench_wait(bench, 2);
+    kill(backend, SIGCONT);
+    assert_false(durable);
+    assert_non_null(strstr(bench->failure, "does not end"));
+    do {
+        store_discard(bench->writer);
+        bench->failures = 0;
+        put_step(bench, 3, false);
+    } while (!bench_wait(bench, 3)); /* until the old backend has gone */
+    assert_int_equal(lines_of(bench, 3), LINES_A_STEP);
+    int second = lines_of(bench, 2);
+    assert_true(second == 0 || second == LINES_A_STEP);
 }
 
 static void killed_backends_are_replaced(void **state)
@@ -306,16 +263,58 @@ static void another_session_fences_ours(void **state)
     assert_once(bench, 1, 0);
 }
 
+static void a_fence_without_its_row_fails(void **state)
+{
+    struct bench *bench = *state;
+    char sql[256];
+    bench_open(bench);
+    snprintf(sql, sizeof sql, "DELETE FROM \"%s\".homeostat_session", strrchr(bench->folder, '/') + 1);
+    bench_sql(sql);
+    put_step(bench, 1, true);
+    assert_false(bench_wait(bench, 1));
+    assert_non_null(strstr(bench->failure, "homeostat_session has lost its row"));
+    assert_once(bench, 0, 0);
+}
+
+/* Ours was cut off, another one wrote and ended: what ours has in mind is stale, though nobody holds the
+ * store now. */
+static void another_that_came_and_went_is_noticed(void **state)
+{
+    struct bench *bench = *state;
+    struct line *line = line_open(bench);
+    char sql[512];
+    bench_open(bench);
+    put_step(bench, 1, false);
+    assert_true(bench_wait(bench, 1));
+    snprintf(sql, sizeof sql, "UPDATE \"%s\".homeostat_session SET session = 'another'",
+             strrchr(bench->folder, '/') + 1);
+    line->mode = LINE_CUT_BEFORE_COMMIT;
+    bench_sql(sql);
+    put_step(bench, 2, false);
+    assert_false(bench_wait(bench, 2));
+    assert_int_equal(line->mode, LINE_WHOLE);
+    assert_non_null(strstr(bench->failure, "another control plane has taken over"));
+    assert_once(bench, 1, 0);
+    store_discard(bench->writer); /* it has looked at what is there now */
+    bench->failures = 0;
+    put_step(bench, 2, true);
+    assert_true(bench_wait(bench, 2));
+    assert_once(bench, 2, 1);
+    line_close(line);
+}
+
 /* They begin at once on nothing: one gets the store, the others are told who has it. */
 static void two_starters_make_one_schema(void **state)
 {
     struct bench *bench = *state;
     enum { STARTERS = 4 };
     int ready[2], go[2], results[STARTERS], won = 0;
+    pid_t starters[STARTERS];
     assert_int_equal(pipe(ready), 0);
     assert_int_equal(pipe(go), 0);
     for (int i = 0; i < STARTERS; i++) {
-        if (fork() != 0)
+        starters[i] = fork();
+        if (starters[i] != 0)
             continue;
         char error[1024], byte;
         struct store_writer *writer;
@@ -334,8 +333,8 @@ static void two_starters_make_one_schema(void **state)
         won += results[i] == 0;
         assert_true(results[i] == 0 || results[i] == -EWOULDBLOCK);
     }
-    while (wait(NULL) > 0)
-        ;
+    for (int i = 0; i < STARTERS; i++)
+        waitpid(starters[i], NULL, 0);
     close(ready[0]);
     close(ready[1]);
     assert_int_equal(won, 1);
@@ -408,10 +407,14 @@ int main(void)
 {
     const struct CMUnitTest stories[] = {
         STORY(a_cut_around_the_commit_loses_and_doubles_nothing),
+        STORY(a_line_that_stalls_around_the_commit_loses_and_doubles_nothing),
+        STORY(a_backend_that_stops_fails_the_commit_until_it_ends),
         STORY(killed_backends_are_replaced),
         STORY(the_server_crashes_and_comes_back),
         STORY(a_server_that_stays_away_fails_the_commit),
         STORY(another_session_fences_ours),
+        STORY(a_fence_without_its_row_fails),
+        STORY(another_that_came_and_went_is_noticed),
         STORY(two_starters_make_one_schema),
         STORY(what_is_not_ours_is_refused),
         STORY(a_newer_or_another_schema_is_refused),

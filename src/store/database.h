@@ -22,7 +22,9 @@ struct database {
 
     /* The one writing connection: migrates, keeps other control planes out. */
     int (*write_open)(void **writing, const char *target, char *error, size_t error_size);
-    /* One transaction over all rows. False with a sentence: nothing of it is in the database. */
+    /* One transaction over all rows. False with a sentence: nothing of it is in the database; of a server
+     * that did not answer in time, nobody knows yet. It is settled before the next `commit` or `reach`
+     * succeeds. */
     bool (*commit)(void *writing, const struct rows *rows, char *error, size_t error_size);
     /* Of a server: is it there? Connects anew if need be; may take seconds. */
     bool (*reach)(void *writing);

@@ -55,8 +55,11 @@ static int run_incident(const struct inserter *inserter, const struct incident *
             .incident = incident->id, .place = place, .evidence = incident->evidence[place]};
         code = run_shaped(inserter, INSERT_EVIDENCE, &row);
     }
-    if (code != 0)
+    if (code != 0 || incident->id > *inserter->evidence_through) {
+        if (incident->evidence_count > 0)
+            *inserter->evidence_through = incident->id;
         return code;
+    }
     struct value rest[] = {value_integer((int64_t)incident->id), value_integer(incident->evidence_count)};
     return inserter->run(inserter->context, INSERT_EVIDENCE_REST, rest, COUNT_OF(rest));
 }

@@ -37,12 +37,18 @@ struct samples_head {
     uint32_t node, present;
 };
 
+#define EVIDENCE_THROUGH_SQL "SELECT coalesce(max(incident), 0) FROM evidence"
+
 /* How a database takes them; both return 0 or a number of its own that ends the batch. The values live during
  * the call. */
 struct inserter {
     int (*run)(void *context, enum insert insert, const struct value *values, unsigned count);
     /* `values` has METRIC_COUNT of them, NaN for those that are not there. */
     int (*samples)(void *context, const struct samples_head *head, const double *values);
+    /* No incident above this number has evidence in the database, so there is nothing of it to delete.
+     * Numbers rise, so that is so of each new incident. Kept up to date here; EVIDENCE_THROUGH_SQL begins it.
+     */
+    uint64_t *evidence_through;
     void *context;
 };
 

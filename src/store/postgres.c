@@ -151,7 +151,6 @@ static const struct meaning {
     {"25006", EROFS, "this server only reads (a standby?): name the one that writes"},
     {"55P03", EBUSY, "another program holds a lock on the tables: end its transaction"},
     {"57014", ETIMEDOUT, "the server was too slow: look at its load"},
-    {"HS001", EBUSY, "two control planes may not share a store: stop one of them"},
     {"53", ENOMEM, "the server lacks memory or other means: look at its log"},
     {"58", EIO, "the server's system failed: look at its log"},
     {"XX", EIO, "the database may be damaged: look at the server's log"},

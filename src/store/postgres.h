@@ -59,6 +59,18 @@ void postgres_show(const char *address, char *out, size_t size);
 int postgres_make_room(const char *address, const char *name, char *out, size_t size, char *error,
                        size_t error_size);
 
+/* How long the writer waits. */
+struct postgres_patience {
+    duration answer;   /* for the answers to one transaction */
+    duration batch;    /* for a server that is away; then the caller is told. It may ask again each second */
+    duration whole;    /* for a batch whose connections break again and again */
+    duration takeover; /* for a killed predecessor's backend to notice that it is alone */
+};
+
+/* As `write_open` of `postgres_database`, which brings the usual patience along. */
+int postgres_write_open(void **writing, const char *address, const struct postgres_patience *patience,
+                        char *error, size_t error_size);
+
 /* Those of `postgres_database` that read, see database.h. */
 int postgres_read_open(void **reading, const char *address, char *error, size_t error_size);
 void postgres_read_close(void **reading);

@@ -22,8 +22,9 @@ struct writing {
     sqlite3_stmt *begin, *commit, *newest_epoch, *samples, *samples_block, *inserts[INSERT_COUNT];
     int64_t block_number; /* of the samples since the last write_block(); -1: none */
     int64_t block_first_at, block_last_at;
-    uint64_t epoch; /* the newest in the database that we have seen or written */
-    int log_pages;  /* in the write-ahead log after the last commit */
+    uint64_t epoch;            /* the newest in the database that we have seen or written */
+    uint64_t evidence_through; /* see insert.h */
+    int log_pages;             /* in the write-ahead log after the last commit */
     int lock_fd;
     char path[LOCK_PATH_SIZE];
 };
@@ -157,7 +158,7 @@ static int run_statement(sqlite3_stmt *statement)
 static bool commit(void *context, const struct rows *rows, char *error, size_t error_size)
 {
     struct writing *writing = context;
-    const struct inserter inserter = {run_insert, run_samples, writing};
+    const struct inserter inserter = {run_insert, run_samples, &writing->evidence_through, writing};
     int code = run_statement(writing->begin);
     bool fenced = code == SQLITE_OK && is_fenced(writing, error, error_size);
     if (code == SQLITE_OK && !fenced)
@@ -240,7 +241,7 @@ static int prepare_inserts(struct writing *writing)
 
 static int prepare_statements(struct writing *writing, char *error, size_t error_size)
 {
-    int64_t epoch = 0;
+    int64_t epoch = 0, evidence_through = 0;
     sqlite3_wal_hook(writing->db, count_log_pages, writing);
     int code = prepare_inserts(writing);
     if (code == SQLITE_OK)
@@ -257,7 +258,10 @@ static int prepare_statements(struct writing *writing, char *error, size_t error
         code = prepare(writing, "SELECT epoch FROM control", &writing->newest_epoch);
     if (code == SQLITE_OK)
         code = database_number(writing->db, "SELECT epoch FROM control", &epoch);
+    if (code == SQLITE_OK)
+        code = database_number(writing->db, EVIDENCE_THROUGH_SQL, &evidence_through);
     writing->epoch = (uint64_t)epoch;
+    writing->evidence_through = (uint64_t)evidence_through;
     return code == SQLITE_OK ? 0 : database_failure(writing->db, writing->path, error, error_size);
 }
 

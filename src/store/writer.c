@@ -3,7 +3,6 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/text.h"
-#include "store/database.h"
 #include "store/history.h"
 #include "store/writer.h"
 #include "store/insert.h"
@@ -147,8 +146,8 @@ int store_put_control(struct store_writer *writer, const struct control_row *row
 }
 
 /* Under the mutex. With `pending` empty a move needs no memory, so when there is none to be had, the loop
- * waits for the thread this once. */
-static void hand_over(struct store_writer *writer, uint64_t ticket, bool urgent)
+ * waits for the thread this once. True: the thread is to be woken, when the mutex is free for it. */
+static bool hand_over(struct store_writer *writer, uint64_t ticket, bool urgent)
 {
     size_t bytes = writer->present.used;
     while (!writer->lost && !rows_move(&writer->pending, &writer->present)) {
@@ -158,7 +157,7 @@ static void hand_over(struct store_writer *writer, uint64_t ticket, bool urgent)
     }
     if (writer->lost) {
         rows_clear(&writer->present);
-        return;
+        return false;
     }
     atomic_fetch_add(&writer->waiting, bytes);
     if (ticket)
@@ -168,8 +167,7 @@ static void hand_over(struct store_writer *writer, uint64_t ticket, bool urgent)
         writer->pending_since = monotonic_ns();
     if (urgent || writer->pending.used >= FULL_BATCH)
         writer->urgent = true;
-    if (first || writer->urgent)
-        pthread_cond_signal(&writer->work);
+    return first || writer->urgent;
 }
 
 void store_submit(struct store_writer *writer, uint64_t ticket, bool urgent)
@@ -177,8 +175,10 @@ void store_submit(struct store_writer *writer, uint64_t ticket, bool urgent)
     if (writer->present.used == 0 && ticket == 0)
         return;
     pthread_mutex_lock(&writer->mutex);
-    hand_over(writer, ticket, urgent);
+    bool wake = hand_over(writer, ticket, urgent);
     pthread_mutex_unlock(&writer->mutex);
+    if (wake)
+        pthread_cond_signal(&writer->work);
 }
 
 /* Under the mutex. */
@@ -397,8 +397,8 @@ static struct store_writer *make_writer(store_durable *durable, void *context)
     return writer;
 }
 
-int store_writer_open(struct store_writer **writer, const char *store, store_durable *durable, void *context,
-                      char *error, size_t error_size)
+int writer_open(struct store_writer **writer, const struct database *database, const char *target,
+                store_durable *durable, void *context, char *error, size_t error_size)
 {
     *writer = NULL;
     struct store_writer *made = make_writer(durable, context);
@@ -406,9 +406,8 @@ int store_writer_open(struct store_writer **writer, const char *store, store_dur
         snprintf(error, error_size, "out of memory");
         return -ENOMEM;
     }
-    const char *target;
-    made->database = database_of(store, &target);
-    int result = made->database->write_open(&made->writing, target, error, error_size);
+    made->database = database;
+    int result = database->write_open(&made->writing, target, error, error_size);
     if (result == 0)
         result = start_thread(made, error, error_size);
     if (result < 0)
@@ -416,6 +415,14 @@ int store_writer_open(struct store_writer **writer, const char *store, store_dur
     else
         *writer = made;
     return result;
+}
+
+int store_writer_open(struct store_writer **writer, const char *store, store_durable *durable, void *context,
+                      char *error, size_t error_size)
+{
+    const char *target;
+    const struct database *database = database_of(store, &target);
+    return writer_open(writer, database, target, durable, context, error, error_size);
 }
 
 void store_writer_close(struct store_writer **writer)
