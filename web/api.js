@@ -30,7 +30,7 @@ async function problemOf(response) {
   if (problem?.errors?.length)
     text += ': ' + problem.errors.slice(0, 5).map(e => `line ${e.line}: ${e.text}`).join('; ');
   const later = response.headers.get('Retry-After');
-  if (response.status === 429 && later) text += ` (try again in ${later} s)`;
+  if (response.status === 429 && later && !text.includes('again in')) text += ` (try again in ${later} s)`;
   return new ApiError(text, response.status, problem);
 }
 

@@ -33,7 +33,8 @@ function view(breakNode) {
   switch (route.name) {
   case '': return html`<${Home} />`;
   case 'nodes': return route.id ? html`<${NodeView} key=${route.id} id=${route.id} onBreak=${breakNode} />` : html`<${Home} />`;
-  case 'incidents': return route.id ? html`<${IncidentView} key=${route.id} id=${route.id} />` : html`<${Incidents} query=${route.query} />`;
+  case 'incidents': return route.id ? html`<${IncidentView} key=${route.id}
+      id=${route.id} />` : html`<${Incidents} query=${route.query} />`;
   case 'faults': return html`<${FaultsView} onBreak=${breakNode} />`;
   case 'policy': return html`<${PolicyView} />`;
   default: return html`<h1>Nothing is here</h1><p>There is no page called “${route.name}”. <a href="#/">Back to the fleet</a></p>`;
@@ -59,7 +60,8 @@ function App() {
         <a class="brand" href="#/">homeostat</a>
         <nav aria-label="Pages"><ul>${PLACES.map(([name, word]) => html`<li><a href=${'#/' + name}
           aria-current=${(route.name === 'nodes' ? '' : route.name) === name ? 'page' : undefined}>${word}</a></li>`)}</ul></nav>
-        <div class="head-buttons"><${PauseButton} /><button class="main" onClick=${() => breakNode(route.name === 'nodes' ? route.id : null)}>Break something</button></div>
+        <div class="head-buttons"><${PauseButton} /><button class="main"
+            onClick=${() => breakNode(route.name === 'nodes' ? route.id : null)}>Break something</button></div>
       </div>
       <${HealthLine} />
     </header>

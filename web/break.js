@@ -76,30 +76,45 @@ export function BreakDialog({node, close}) {
   const shapes = kind.composed ? [] : kind.shapes ?? [];
   return html`<${Dialog} title="Break something" close=${close} class="break">
     <div class="break-columns">
-      <div class="catalogue" role="radiogroup" aria-label="Fault">${groups.map(([title, kinds]) => html`<fieldset><legend>${title}</legend>${kinds.map(k => html`<label class="choice ${k.kind === kind.kind ? 'chosen' : ''}">
-        <input type="radio" name="kind" value=${k.kind} checked=${k.kind === kind.kind} disabled=${!fits(k, one)} onChange=${() => pick(k.kind)} aria-label=${k.kind} aria-describedby=${'about-' + k.kind} />
-        <span><strong>${k.kind}</strong><span class="quiet small-text" id=${'about-' + k.kind}>${k.text}${fits(k, one) ? '' : ' (not on this node)'}</span></span></label>`)}</fieldset>`)}</div>
+      <div class="catalogue" role="radiogroup"
+          aria-label="Fault">${groups.map(([title, kinds]) => html`<fieldset><legend>${title}</legend>${kinds.map(k => html`<label
+          class="choice ${k.kind === kind.kind ? 'chosen' : ''}">
+        <input type="radio" name="kind" value=${k.kind} checked=${k.kind === kind.kind} disabled=${!fits(k, one)}
+            onChange=${() => pick(k.kind)} aria-label=${k.kind} aria-describedby=${'about-' + k.kind} />
+        <span><strong>${k.kind}</strong><span class="quiet small-text"
+            id=${'about-' + k.kind}>${k.text}${fits(k, one) ? '' : ' (not on this node)'}</span></span></label>`)}</fieldset>`)}</div>
       <form class="break-form" onSubmit=${e => e.preventDefault()}>
-        <section class="about" aria-live="polite"><h3>${kind.kind}</h3><p>${sentence(kind.text)}</p><${About} kind=${kind} real=${real} /></section>
-        ${plane ? html`<p>Target: the control plane itself.</p>` : html`<${Target} target=${target} pick=${t => { setTarget(t); setWrong(null); }} howMany=${howMany} setHowMany=${setHowMany} />`}
-        ${kind.composed && html`<label>Made of<select value=${real?.kind} onChange=${e => { setOf(e.target.value); setIntensity(null); }}>${store.kinds.filter(k => !isPlane(k)).map(k => html`<option>${k.kind}</option>`)}</select></label>`}
+        <section class="about" aria-live="polite"><h3>${kind.kind}</h3><p>${sentence(kind.text)}</p>
+            <${About} kind=${kind} real=${real} /></section>
+        ${plane ? html`<p>Target: the control plane itself.</p>` : html`<${Target} target=${target}
+            pick=${t => { setTarget(t); setWrong(null); }} howMany=${howMany} setHowMany=${setHowMany} />`}
+        ${kind.composed && html`<label>Made of<select value=${real?.kind}
+            onChange=${e => { setOf(e.target.value); setIntensity(null); }}>${store.kinds.filter(k => !isPlane(k)).map(k => html`<option>${k.kind}</option>`)}</select></label>`}
         ${sized && html`<${Intensity} kind=${real} unit=${unit} amount=${amount} set=${setIntensity} />`}
-        <label>How long<select value=${lease} onChange=${e => setLease(+e.target.value)}>${leases.map(s => html`<option value=${s}>${duration(s)}, then it ends by itself</option>`)}</select></label>
+        <label>How long<select value=${lease} onChange=${e => setLease(+e.target.value)}>${leases.map(s => html`<option
+            value=${s}>${duration(s)}, then it ends by itself</option>`)}</select></label>
         <details><summary>More choices</summary>
-          ${shapes.length > 1 && html`<label>Shape<select value=${shape} onChange=${e => setShape(e.target.value)}>${shapes.map(s => html`<option value=${s}>${s}${SHAPES[s] ? ': ' + SHAPES[s] : ''}</option>`)}</select></label>`}
-          ${COMES_AND_GOES.has(shape) && html`<label>Period, in seconds<input type="number" min="1" max="3600" value=${period} onInput=${e => setPeriod(+e.target.value)} /></label>`}
-          <label class="check"><input type="checkbox" checked=${alongside} onChange=${e => setAlongside(e.target.checked)} /> although another fault is on there</label></details>
+          ${shapes.length > 1 && html`<label>Shape<select value=${shape}
+              onChange=${e => setShape(e.target.value)}>${shapes.map(s => html`<option
+              value=${s}>${s}${SHAPES[s] ? ': ' + SHAPES[s] : ''}</option>`)}</select></label>`}
+          ${COMES_AND_GOES.has(shape) && html`<label>Period, in seconds<input type="number" min="1" max="3600" value=${period}
+              onInput=${e => setPeriod(+e.target.value)} /></label>`}
+          <label class="check"><input type="checkbox" checked=${alongside}
+              onChange=${e => setAlongside(e.target.checked)} /> although another fault is on there</label></details>
         ${wrong && html`<p class="wrong" role="alert">${wrong}</p>`}
         <p class="row end sticky"><button type="button" onClick=${close}>Leave it</button>
-          <${Act} type="submit" class="main danger" run=${run} failed=${setWrong} said=${() => `${kind.kind} is on its way to ${plane ? 'the control plane' : group && howMany !== 'all' ? howMany + ' of ' + target : target}. Watch.`}>Break it</${Act}></p>
+          <${Act} type="submit" class="main danger" run=${run} failed=${setWrong}
+              said=${() => `${kind.kind} is on its way to ${plane ? 'the control plane' : group && howMany !== 'all' ? howMany + ' of ' + target : target}. Watch.`}>Break it</${Act}></p>
       </form></div></${Dialog}>`;
 }
 
 function About({kind, real}) {
   const cures = real?.cures ?? [], masks = real?.masks ?? [];
   return html`<dl class="facts"><dt>moves</dt><dd>${real?.metric ? metricLabel(real.metric) : 'no metric'}</dd>
-    <dt>cured by</dt><dd>${cures.length ? html`<span class="code">${list(cures)}</span> <span class="quiet">${cures.length === 1 ? REMEDIES[cures[0]] ?? '' : ''}</span>` : 'nothing but its end'}</dd>
-    ${masks.length > 0 && html`<dt>hidden by</dt><dd><span class="code">${list(masks)}</span> <span class="quiet">for a while, without curing it</span></dd>`}</dl>`;
+    <dt>cured by</dt><dd>${cures.length ? html`<span class="code">${list(cures)}</span> <span
+        class="quiet">${cures.length === 1 ? REMEDIES[cures[0]] ?? '' : ''}</span>` : 'nothing but its end'}</dd>
+    ${masks.length > 0 && html`<dt>hidden by</dt><dd><span class="code">${list(masks)}</span> <span
+        class="quiet">for a while, without curing it</span></dd>`}</dl>`;
 }
 
 function Target({target, pick, howMany, setHowMany}) {
@@ -107,11 +122,16 @@ function Target({target, pick, howMany, setHowMany}) {
   const roles = tallyOf(nodes, 'role'), zones = tallyOf(nodes, 'zone');
   const groups = [...roles.map(([r, n]) => ['role:' + r, n]), ...zones.map(([z, n]) => ['zone:' + z, n])], size = groups.find(g => g[0] === target)?.[1];
   return html`${names.length > MANY
-    ? html`<label>Target<input list="targets" value=${target} onInput=${e => pick(e.target.value.trim())} /></label><datalist id="targets">${groups.map(([g]) => html`<option value=${g} />`)}${names.map(n => html`<option value=${n} />`)}</datalist>`
-    : html`<label>Target<select value=${target} onChange=${e => pick(e.target.value)}><optgroup label="One node">${names.map(n => html`<option value=${n}>${n}</option>`)}</optgroup>
+    ? html`<label>Target<input list="targets" value=${target} onInput=${e => pick(e.target.value.trim())} /></label><datalist
+        id="targets">${groups.map(([g]) => html`<option value=${g} />`)}${names.map(n => html`<option value=${n} />`)}</datalist>`
+    : html`<label>Target<select value=${target} onChange=${e => pick(e.target.value)}><optgroup
+        label="One node">${names.map(n => html`<option value=${n}>${n}</option>`)}</optgroup>
         <optgroup label="Several nodes">${groups.map(([g, n]) => html`<option value=${g}>${g} (${n})</option>`)}</optgroup>
-        <optgroup label="What a node calls">${nodes.filter(n => n.calls.length).slice(0, 20).map(n => html`<option value=${'below ' + n.node}>below ${n.node}</option>`)}</optgroup></select></label>`}
-    ${size > 1 && html`<label>How many of them<select value=${howMany} onChange=${e => setHowMany(e.target.value)}><option value="all">all ${size}</option>${[1, 2, 3, 5, 10, 50, 100].filter(n => n < size).map(n => html`<option value=${n}>${n}, drawn by lot</option>`)}</select></label>`}`;
+        <optgroup label="What a node calls">${nodes.filter(n => n.calls.length).slice(0, 20).map(n => html`<option
+            value=${'below ' + n.node}>below ${n.node}</option>`)}</optgroup></select></label>`}
+    ${size > 1 && html`<label>How many of them<select value=${howMany} onChange=${e => setHowMany(e.target.value)}><option
+        value="all">all ${size}</option>${[1, 2, 3, 5, 10, 50, 100].filter(n => n < size).map(n => html`<option
+        value=${n}>${n}, drawn by lot</option>`)}</select></label>`}`;
 }
 function tallyOf(nodes, member) {
   const counts = new Map();
@@ -125,7 +145,12 @@ function Intensity({kind, unit, amount, set}) {
   const at = Math.min(high, Math.max(low, wide ? Math.log(Math.max(amount, kind.least)) : amount));
   const clamp = value => Math.min(kind.most, Math.max(kind.least, value));
   return html`<fieldset class="intensity"><legend>Intensity</legend>
-    <label class="grow"><span class="unseen">Intensity, from ${shown(kind, kind.least)} to ${shown(kind, kind.most)}</span><input type="range" min=${low} max=${high} step="any" value=${at} aria-valuetext=${shown(kind, amount)} onInput=${e => set(clamp(neat(wide ? Math.exp(+e.target.value) : +e.target.value)))} /></label>
-    <label class="inline"><span class="unseen">Intensity in ${unit.word}</span><input type="number" step="any" min=${neat(kind.least / unit.of)} max=${neat(kind.most / unit.of)} value=${neat(amount / unit.of)} onChange=${e => { if (e.target.value !== '') set(clamp(+e.target.value * unit.of)); }} /><span>${unit.word}</span></label>
-    <p class="quiet small-text">${shown(kind, kind.least)} to ${shown(kind, kind.most)}; usually ${shown(kind, kind.intensity)}</p></fieldset>`;
+    <label class="grow"><span class="unseen">Intensity, from ${shown(kind, kind.least)} to ${shown(kind, kind.most)}</span>
+        <input type="range" min=${low} max=${high} step="any" value=${at} aria-valuetext=${shown(kind, amount)}
+        onInput=${e => set(clamp(neat(wide ? Math.exp(+e.target.value) : +e.target.value)))} /></label>
+    <label class="inline"><span class="unseen">Intensity in ${unit.word}</span>
+        <input type="number" step="any" min=${neat(kind.least / unit.of)} max=${neat(kind.most / unit.of)} value=${neat(amount / unit.of)}
+        onChange=${e => { if (e.target.value !== '') set(clamp(+e.target.value * unit.of)); }} /><span>${unit.word}</span></label>
+    <p class="quiet small-text">${shown(kind, kind.least)} to ${shown(kind, kind.most)}; usually ${shown(kind, kind.intensity)}</p>
+        </fieldset>`;
 }

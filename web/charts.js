@@ -195,7 +195,8 @@ export function Chart({id, metric, view, marks, thresholds, onZoom, group, label
   });
 
   return html`<figure class="chart">
-    <figcaption><span class="chart-name" title=${METRICS[metric]?.help}>${metricLabel(metric)}${metric === 'request_latency' ? ' p99' : ''}</span>
+    <figcaption><span class="chart-name"
+        title=${METRICS[metric]?.help}>${metricLabel(metric)}${metric === 'request_latency' ? ' p99' : ''}</span>
       <span class="chart-value fixed" ref=${reading}></span></figcaption>
     ${series.problem && html`<p class="wrong">${series.problem}</p>`}
     <div ref=${box} class="plot" role="img" aria-label=${inWords(metric, series.data, view, marks, from, to)}></div></figure>`;

@@ -23,19 +23,22 @@ function automation() {
 
 export function HealthLine() {
   const now = useNow(400), {health} = store;
-  if (store.phase === 'opening') return html`<p class="health-line">${store.staleSince ? 'The control plane does not answer yet. Trying again…' : 'Asking the control plane…'}</p>`;
+  if (store.phase === 'opening') return html`<p
+      class="health-line">${store.staleSince ? 'The control plane does not answer yet. Trying again…' : 'Asking the control plane…'}</p>`;
   const counts = tally(), ago = Math.max(0, (now - store.lastEventAt) / 1000);
   const parts = HEALTHS.filter(word => counts[word]).map(word => `${counts[word].toLocaleString('en')} ${word}`);
   return html`<p class="health-line"><strong>${count(store.nodes.size, 'node')}</strong>${parts.length ? ', ' + parts.join(', ') : ''}.
     ${' '}${automation()}; ${health.disrupted} of ${health.budget} disruptions in use.
     ${' '}${store.phase === 'stale' ? html`<strong class="ink-ill">Stale since ${clock(store.staleSince)}.</strong>`
-      : html`Live, last event <span class="fixed">${store.lastEventAt ? (ago < 10 ? ago.toFixed(1) + ' s' : duration(ago)) + ' ago' : 'not yet'}</span>.`}
+      : html`Live, last event <span
+          class="fixed">${store.lastEventAt ? (ago < 10 ? ago.toFixed(1) + ' s' : duration(ago)) + ' ago' : 'not yet'}</span>.`}
     ${health.database && health.database !== 'ok' ? html`${' '}<strong class="ink-ill">Database: ${health.database}.</strong>` : ''}</p>`;
 }
 
 export function PauseButton() {
   const paused = store.health?.paused;
-  return html`<${Act} run=${async () => { store.health = {...store.health, ...await post(paused ? '/v1/resume' : '/v1/pause')}; pollSoon(); }}
+  return html`<${Act}
+      run=${async () => { store.health = {...store.health, ...await post(paused ? '/v1/resume' : '/v1/pause')}; pollSoon(); }}
     said=${paused ? 'Automation is on again.' : 'Automation is paused: findings are still recorded, but nothing is done about them.'}
     title=${paused ? 'Let homeostat act again' : 'Let homeostat watch only, until you resume'}>${paused ? 'Resume automation' : 'Pause automation'}</${Act}>`;
 }
@@ -47,10 +50,12 @@ export function Banners() {
   return html`
     ${phase === 'stale' && html`<div class="banner ill" role="alert"><p><strong>Stale since ${clock(store.staleSince)}.</strong>
       ${' '}The control plane does not answer. What you see is from then, and nothing can be changed until it is back. The page keeps trying by itself.</p></div>`}
-    ${phase === 'live' && problem && html`<div class="banner ill" role="alert"><p><strong>Something could not be read.</strong> ${problem}</p></div>`}
+    ${phase === 'live' && problem && html`<div class="banner ill"
+        role="alert"><p><strong>Something could not be read.</strong> ${problem}</p></div>`}
     ${phase === 'live' && health?.breaker_open && html`<div class="banner ill" role="alert"><p><strong>The breaker is open.</strong>
       ${' '}So much of the fleet is ill or silent that homeostat no longer trusts itself to help. It does nothing until a person has looked and resets it.</p>
-      <${Act} run=${async () => { await post('/v1/reset'); pollSoon(); }} said="The breaker is closed again.">Reset the breaker</${Act}></div>`}
+      <${Act} run=${async () => { await post('/v1/reset'); pollSoon(); }}
+          said="The breaker is closed again.">Reset the breaker</${Act}></div>`}
     ${phase === 'live' && health?.paused && html`<div class="banner calm"><p><strong>Automation is paused.</strong>
       ${' '}Findings are recorded; nothing is done about them until you resume.</p></div>`}
     <${Waiting} />`;
@@ -82,12 +87,15 @@ function WaitingPlan({incident}) {
   const {detail} = useIncident(incident.id);
   const plan = detail?.timeline?.filter(line => line.step === 'PLAN').at(-1);
   const remedy = detail?.approvable ?? incident.remedy;
-  return html`<div class="waits-row"><p><${Shape} health="healing" /> <strong>${remedy}</strong> on <${NodeLink} node=${incident.node} />, against ${incident.finding}.
+  return html`<div
+      class="waits-row"><p><${Shape} health="healing" /> <strong>${remedy}</strong> on <${NodeLink} node=${incident.node} />, against ${incident.finding}.
       ${REMEDIES[remedy] && html`${' '}That would ${REMEDIES[remedy]}.`}
       ${plan && html`${' '}<span class="quiet">Reason: ${reasonOf(plan.text, remedy)}.</span>`}
       ${' '}<a href=${incidentHref(incident.id)}>Incident ${incident.id}</a></p>
-    <p class="row"><${Act} class="main" run=${() => approve(incident)} said=${`Approved: ${remedy} on ${incident.node}.`} label=${`Approve ${remedy} on ${incident.node}`}>Approve</${Act}>
-      <${Act} run=${() => decline(incident)} said=${`Declined: ${remedy} on ${incident.node}.`} label=${`Decline ${remedy} on ${incident.node}`}>Decline</${Act}></p></div>`;
+    <p class="row"><${Act} class="main" run=${() => approve(incident)} said=${`Approved: ${remedy} on ${incident.node}.`}
+        label=${`Approve ${remedy} on ${incident.node}`}>Approve</${Act}>
+      <${Act} run=${() => decline(incident)} said=${`Declined: ${remedy} on ${incident.node}.`}
+          label=${`Decline ${remedy} on ${incident.node}`}>Decline</${Act}></p></div>`;
 }
 
 /* --- the token ----------------------------------------------------------------------------------------- */
@@ -96,7 +104,8 @@ export function TokenDialog() {
   const [text, setText] = useState(''), [wrong, setWrong] = useState(null);
   const [shut, setShut] = useState(false);
   if (!store.needsToken) return null;
-  if (shut) return html`<div class="banner ill"><p>This control plane asks for a token.</p><button onClick=${() => setShut(false)}>Enter the token</button></div>`;
+  if (shut) return html`<div class="banner ill"><p>This control plane asks for a token.</p><button
+      onClick=${() => setShut(false)}>Enter the token</button></div>`;
   const send = async event => {
     event.preventDefault();
     useToken(text.trim());

@@ -43,7 +43,8 @@ export function FleetCards() {
   let room = limit;
   const zones = new Set([...store.nodes.values()].map(n => n.zone).filter(Boolean));
   
-  return html`<${Panel} title="Fleet, by who calls whom" id="fleet-title" aside=${html`<span class="quiet small-text">${zones.size ? count(zones.size, 'zone') : ''}</span>`}>
+  return html`<${Panel} title="Fleet, by who calls whom" id="fleet-title" aside=${html`<span
+      class="quiet small-text">${zones.size ? count(zones.size, 'zone') : ''}</span>`}>
     <div class="fleet ${isTall() ? 'tight' : ''}" ref=${box}>
       <${Arrows} box=${box} version=${store.fleetVersion} />
       ${columns.map((column, i) => html`<ul class="fleet-column" aria-label=${columnName(column, i)}>
@@ -58,7 +59,8 @@ const Card = memo(({node, zoned, fault}) => {
   const s = node.samples ?? {}, quietFor = node.health === 'silent' ? ' ' + duration(Math.round(node.last_report_age_s ?? 0)) : '';
   const known = node.health !== 'silent' && node.health !== 'gone';
   return html`<a class="card ${node.health}" href=${nodeHref(node.node)} data-node=${node.node}>
-    <span class="card-head"><${Shape} health=${node.health} /><strong class="name">${node.node}</strong><span class="word ink-${node.health}">${node.health}${quietFor}</span></span>
+    <span class="card-head"><${Shape} health=${node.health} /><strong class="name">${node.node}</strong><span
+        class="word ink-${node.health}">${node.health}${quietFor}</span></span>
     <span class="body"><${Sparkline} values=${node.history} last=${node.sequence} />
     <span class="figures">
       <span><b>${known ? measure('cpu_utilization', s.cpu_utilization) : '–'}</b> cpu</span>${' '}
@@ -94,7 +96,8 @@ const Arrows = memo(({box, version}) => {
     return () => watcher.disconnect();
   }, [version]);
   return html`<svg class="arrows ${drawn.lines.length > 30 ? 'many' : ''}" width=${drawn.width} height=${drawn.height} aria-hidden="true">
-    <defs><marker id="tip" viewBox="0 0 6 6" refX="5.5" refY="3" markerWidth="6" markerHeight="6" orient="auto"><path d="M0 .5 5.5 3 0 5.5z" /></marker></defs>
+    <defs><marker id="tip" viewBox="0 0 6 6" refX="5.5" refY="3" markerWidth="6" markerHeight="6" orient="auto"><path
+        d="M0 .5 5.5 3 0 5.5z" /></marker></defs>
     ${drawn.lines.map(line => html`<path key=${line.key} class=${line.ill ? 'ill' : ''} d=${line.path} marker-end="url(#tip)" />`)}</svg>`;
 }, ({version}) => [version]);
 

@@ -36,17 +36,24 @@ export const FleetGrid = memo(() => {
   // The first tiles come a few hundred a frame, so that none of the frames is long.
   useEffect(() => { if (limit < shown) setLimit(limit + TILES_A_FRAME); }, [limit, shown]);
   let room = limit;
-  return html`<${Panel} title="Fleet, by role" id="fleet-title" class="wide-head" aside=${html`<div class="filters" role="search" aria-label="Find nodes">
-      <label>Find<input type="search" placeholder="name, role:web, zone:a" value=${wanted} onInput=${e => setWanted(e.target.value)} /></label>
-      <label>Health<select value=${state} onChange=${e => setState(e.target.value)}><option value="">any</option>${HEALTHS.map(word => html`<option>${word}</option>`)}</select></label></div>`}>
+  return html`<${Panel} title="Fleet, by role" id="fleet-title" class="wide-head" aside=${html`<div class="filters" role="search"
+      aria-label="Find nodes">
+      <label>Find<input type="search" placeholder="name, role:web, zone:a" value=${wanted}
+          onInput=${e => setWanted(e.target.value)} /></label>
+      <label>Health<select value=${state} onChange=${e => setState(e.target.value)}><option
+          value="">any</option>${HEALTHS.map(word => html`<option>${word}</option>`)}</select></label></div>`}>
     <${NotWell} groups=${groups} />
-    <p class="quiet small-text legend"><span><${Shape} health="healthy" /> healthy</span><span><${Shape} health="healing" /> healing</span><span><${Shape} health="ill" /> ill</span><span><${Shape} health="silent" /> silent or unknown</span>
+    <p class="quiet small-text legend"><span><${Shape} health="healthy" /> healthy</span>
+        <span><${Shape} health="healing" /> healing</span><span><${Shape} health="ill" /> ill</span>
+        <span><${Shape} health="silent" /> silent or unknown</span>
       ${(wanted || state) && html`<span role="status">${count(shown, 'node')} of ${store.nodes.size.toLocaleString('en')}</span>`}</p>
-    ${shown === 0 && html`<p>No node is called or looks like that. <button class="small" onClick=${() => { setWanted(''); setState(''); }}>Show all</button></p>`}
+    ${shown === 0 && html`<p>No node is called or looks like that. <button class="small"
+        onClick=${() => { setWanted(''); setState(''); }}>Show all</button></p>`}
     ${[...groups].map(([name, nodes]) => {
       const some = room >= nodes.length ? nodes : nodes.slice(0, room);
       room -= some.length;
-      return html`<${Group} key=${name} name=${name} nodes=${some} size=${nodes.length} sign=${some.map(n => n.node + n.health[2]).join()} />`;
+      return html`<${Group} key=${name}
+          name=${name} nodes=${some} size=${nodes.length} sign=${some.map(n => n.node + n.health[2]).join()} />`;
     })}</${Panel}>`;
 }, ({version, samples}) => [version, samples]);
 
@@ -56,11 +63,16 @@ function NotWell({groups}) {
   if (!bad.length) return html`<p class="all-well"><${Shape} health="healthy" /> Nothing is wrong. Break something and watch.</p>`;
   bad.sort((a, b) => BADNESS[a.health] - BADNESS[b.health] || collator.compare(a.node, b.node));
   return html`<h3>Not well: ${bad.length.toLocaleString('en')}</h3>
-    <ul class="not-well">${bad.slice(0, MOST_CARDS).map(node => html`<li key=${node.node}><a class="mini ${node.health}" href=${nodeHref(node.node)}>
-      <span class="card-head"><${Shape} health=${node.health} /><strong class="name">${node.node}</strong><span class="word ink-${node.health}">${node.health}</span></span>
+    <ul class="not-well">${bad.slice(0, MOST_CARDS).map(node => html`<li key=${node.node}><a class="mini ${node.health}"
+        href=${nodeHref(node.node)}>
+      <span class="card-head"><${Shape} health=${node.health} /><strong class="name">${node.node}</strong><span
+          class="word ink-${node.health}">${node.health}</span></span>
       <span class="figures">${node.health === 'silent' ? html`<span>last heard ${duration(Math.round(node.last_report_age_s ?? 0))} ago</span>`
-        : html`<span><b>${measure('cpu_utilization', node.samples?.cpu_utilization)}</b> cpu</span><span><b>${measure('request_latency', node.samples?.request_latency)}</b> p99</span><span><b>${measure('error_ratio', node.samples?.error_ratio)}</b> errors</span>`}</span></a></li>`)}</ul>
-    ${bad.length > MOST_CARDS && html`<p class="quiet">and ${(bad.length - MOST_CARDS).toLocaleString('en')} more, among the tiles below; choose a health above to see only those.</p>`}`;
+        : html`<span><b>${measure('cpu_utilization', node.samples?.cpu_utilization)}</b> cpu</span>
+            <span><b>${measure('request_latency', node.samples?.request_latency)}</b> p99</span>
+            <span><b>${measure('error_ratio', node.samples?.error_ratio)}</b> errors</span>`}</span></a></li>`)}</ul>
+    ${bad.length > MOST_CARDS && html`<p
+        class="quiet">and ${(bad.length - MOST_CARDS).toLocaleString('en')} more, among the tiles below; choose a health above to see only those.</p>`}`;
 }
 
 // One stop for the Tab key in each group; the arrow keys go on from there.
@@ -76,10 +88,13 @@ function walk(event) {
 
 const Group = memo(({name, nodes, size}) => {
   const bad = nodes.filter(n => n.health !== 'healthy').length;
-  return html`<section class="group" aria-label=${name}><h3>${name} <span class="quiet">${size.toLocaleString('en')}${bad ? ', ' + bad + ' not well' : ''}</span></h3>
+  return html`<section class="group" aria-label=${name}><h3>${name} <span
+      class="quiet">${size.toLocaleString('en')}${bad ? ', ' + bad + ' not well' : ''}</span></h3>
     <div class="tiles" role="group" aria-label=${name + ': nodes; the arrow keys go from one to the next'} onKeyDown=${walk}>
-      ${nodes.map((node, i) => html`<${Tile} key=${node.node} name=${node.node} health=${node.health} first=${i === 0} />`)}</div></section>`;
+      ${nodes.map((node, i) => html`<${Tile} key=${node.node}
+          name=${node.node} health=${node.health} first=${i === 0} />`)}</div></section>`;
 }, ({name, sign, size}) => [name, sign, size]);
 
-const Tile = memo(({name, health, first}) => html`<a class="tile ${shapeOf(health)}" href=${nodeHref(name)} tabindex=${first ? 0 : -1} title=${name + ': ' + health} aria-label=${name + ', ' + health}></a>`,
+const Tile = memo(({name, health, first}) => html`<a class="tile ${shapeOf(health)}" href=${nodeHref(name)} tabindex=${first ? 0 : -1}
+    title=${name + ': ' + health} aria-label=${name + ', ' + health}></a>`,
   ({name, health}) => [name, health]);

@@ -26,7 +26,8 @@ export function Home() {
   // The page comes in parts, so that no frame is long: the fleet, what is done, the charts, the table.
   const [part, setPart] = useState(0), ready = store.phase !== 'opening';
   useEffect(() => { if (ready && part < 3) setPart(part + 1); }, [ready, part]);
-  if (store.phase === 'opening') return html`<h1>Fleet</h1><p class="quiet">${store.staleSince ? 'The control plane does not answer. Is it running? Start it with ./run up.' : 'One moment…'}</p>`;
+  if (store.phase === 'opening') return html`<h1>Fleet</h1><p
+      class="quiet">${store.staleSince ? 'The control plane does not answer. Is it running? Start it with ./run up.' : 'One moment…'}</p>`;
   const {node, incident} = focusOf();
   if (!store.nodes.size) return html`<h1>Fleet</h1><${Panel} title="No node has said hello yet" id="empty-title">
     <p>A node agent says hello by itself when it starts. <code>./run up</code> starts three; <code>examples/node-agent.sh</code> is one of thirty lines that you can read.</p></${Panel}>`;
@@ -54,6 +55,8 @@ export function Home() {
 
 function NewestIncident({id}) {
   const {detail, problem} = useIncident(id);
-  return html`<${Panel} title=${'Incident ' + id + (detail ? ': ' + detail.node + ', ' + detail.finding : '')} id="newest" aside=${html`<a href=${incidentHref(id)} aria-label=${'More about incident ' + id}>More</a>`}>
-    ${problem ? html`<p class="wrong">${problem}</p>` : detail ? html`<${FourSteps} incident=${detail} />` : html`<p class="quiet">One moment…</p>`}</${Panel}>`;
+  return html`<${Panel} title=${'Incident ' + id + (detail ? ': ' + detail.node + ', ' + detail.finding : '')} id="newest" aside=${html`<a
+      href=${incidentHref(id)} aria-label=${'More about incident ' + id}>More</a>`}>
+    ${problem ? html`<p class="wrong">${problem}</p>` : detail ? html`<${FourSteps} incident=${detail} />` : html`<p
+        class="quiet">One moment…</p>`}</${Panel}>`;
 }

@@ -27,6 +27,17 @@ export function useNow(every_ms) {
   return now;
 }
 
+// Reads something when what it depends on has changed, but not more often than every `gap_ms`, however often that is.
+// `read` gets a function that says whether its answer still counts.
+export function useReading(read, depends, gap_ms) {
+  const last = useRef(0);
+  useEffect(() => {
+    let gone = false;
+    const timer = setTimeout(() => { last.current = Date.now(); read(() => !gone); }, Math.max(0, last.current + gap_ms - Date.now()));
+    return () => { gone = true; clearTimeout(timer); };
+  }, depends);
+}
+
 const SHAPES = {
   healthy: html`<circle cx="8" cy="8" r="6" class="full" />`,
   ill: html`<path d="M8 1.5 15 14H1z" class="full" />`,
@@ -37,7 +48,8 @@ export const shapeOf = health => health in SHAPES ? health : 'silent';
 
 // Health is told by shape, word and colour; the word stands beside the shape, so the shape itself is silent.
 export function Shape({health}) {
-  return html`<svg class="shape ${shapeOf(health)}" viewBox="0 0 16 16" width="14" height="14" aria-hidden="true">${SHAPES[shapeOf(health)]}</svg>`;
+  return html`<svg class="shape ${shapeOf(health)}" viewBox="0 0 16 16" width="14" height="14"
+      aria-hidden="true">${SHAPES[shapeOf(health)]}</svg>`;
 }
 
 export const nodeHref = node => '#/nodes/' + encodeURIComponent(node);

@@ -65,14 +65,23 @@ export function PolicyView() {
   if (!policy) return html`<h1>Policy</h1><p class="quiet">One moment…</p>`;
   return html`<h1>Policy</h1>
     <p class="lead">The policy says what counts as trouble, what is tried against it, and what stops an action. This one <strong>${MODES[policy.mode] ?? policy.mode}</strong>${health?.paused ? ', but automation is paused' : ''}.</p>
-    ${detectors.length > 0 && html`<${Panel} title="What counts as trouble, and what is tried" id="detectors-title"><div class="scroll" tabindex="0" role="region" aria-label="Table of findings"><table>
-      <thead><tr><th scope="col">finding</th><th scope="col">when</th><th scope="col">for</th><th scope="col">severity</th><th scope="col">tried, in this order</th></tr></thead>
-      <tbody>${detectors.map(d => html`<tr key=${d.name}><th scope="row" class="nowrap">${d.name}</th><td>${d.when ? (d.terms.length === d.when.split(' and ').length ? d.terms.map(termText).join(' and ') : d.when) : d.absent ? 'silent for ' + (timeOf(d.absent) ?? d.absent) : ''}</td>
-        <td class="nowrap">${d.when ? timeOf(d.for) ?? d.for : ''}</td><td>${d.severity}</td><td>${d.ladder.length ? html`<span class="code">${d.ladder.join(', ')}</span>` : html`<span class="quiet">nothing: people are told</span>`}</td></tr>`)}</tbody></table></div></${Panel}>`}
-    <${Panel} title="Who is in charge" id="charge-title"><p>Mode: <strong>${policy.mode}</strong> (${MODES[policy.mode] ?? policy.mode}). Breaker: <strong>${health?.breaker_open ? 'open' : 'closed'}</strong>. Nodes in work: <strong>${health?.disrupted} of ${health?.budget}</strong>.</p>
+    ${detectors.length > 0 && html`<${Panel} title="What counts as trouble, and what is tried" id="detectors-title"><div class="scroll"
+        tabindex="0" role="region" aria-label="Table of findings"><table>
+      <thead><tr><th scope="col">finding</th><th scope="col">when</th><th scope="col">for</th><th scope="col">severity</th>
+          <th scope="col">tried, in this order</th></tr></thead>
+      <tbody>${detectors.map(d => html`<tr key=${d.name}><th scope="row" class="nowrap">${d.name}</th>
+          <td>${d.when ? (d.terms.length === d.when.split(' and ').length ? d.terms.map(termText).join(' and ') : d.when) : d.absent ? 'silent for ' + (timeOf(d.absent) ?? d.absent) : ''}</td>
+        <td class="nowrap">${d.when ? timeOf(d.for) ?? d.for : ''}</td><td>${d.severity}</td><td>${d.ladder.length ? html`<span
+            class="code">${d.ladder.join(', ')}</span>` : html`<span class="quiet">nothing: people are told</span>`}</td>
+            </tr>`)}</tbody></table></div></${Panel}>`}
+    <${Panel} title="Who is in charge"
+        id="charge-title"><p>Mode: <strong>${policy.mode}</strong> (${MODES[policy.mode] ?? policy.mode}). Breaker: <strong>${health?.breaker_open ? 'open' : 'closed'}</strong>. Nodes in work: <strong>${health?.disrupted} of ${health?.budget}</strong>.</p>
       <p class="quiet">The breaker opens when so much of the fleet is ill or silent that the cause is probably not on the nodes. A person closes it again.</p>
-      <p><${Act} run=${async () => { await post('/v1/reset'); pollSoon(); }} said="The breaker is reset.">Reset the breaker</${Act}></p></${Panel}>
-    <${Panel} title="The whole policy, every default written out" id="text-title"><pre class="policy" tabindex="0" aria-label="Text of the policy">${policy.text}</pre>
-      <details><summary>For experts</summary><dl class="facts"><dt>version</dt><dd>${policy.version}</dd><dt>digest</dt><dd class="code">${policy.digest}</dd><dt>control plane</dt><dd>${health?.version}, epoch ${health?.epoch}</dd></dl></details>
+      <p><${Act} run=${async () => { await post('/v1/reset'); pollSoon(); }} said="The breaker is reset.">Reset the breaker</${Act}></p>
+          </${Panel}>
+    <${Panel} title="The whole policy, every default written out" id="text-title"><pre class="policy" tabindex="0"
+        aria-label="Text of the policy">${policy.text}</pre>
+      <details><summary>For experts</summary><dl class="facts"><dt>version</dt><dd>${policy.version}</dd><dt>digest</dt><dd
+          class="code">${policy.digest}</dd><dt>control plane</dt><dd>${health?.version}, epoch ${health?.epoch}</dd></dl></details>
       <p class="quiet small-text">To change it: edit a file such as <code>policies/first.yaml</code> and say <code>./run policy apply FILE</code>. It takes effect at once.</p></${Panel}>`;
 }
