@@ -4,7 +4,7 @@ import {store} from './live.js';
 import {HEALTHS, measure, count, duration} from './words.js';
 
 const BADNESS = {ill: 0, silent: 1, healing: 2, unknown: 3, gone: 4, healthy: 5};
-const MOST_CARDS = 24, TILES_A_FRAME = 150;
+const MOST_CARDS = 24, TILES_A_FRAME = 100;
 const collator = new Intl.Collator('en', {numeric: true});
 
 // The names do not change: they are sorted once for each set of nodes.
