@@ -3,6 +3,7 @@
 
 #include "cli/cli.h"
 #include "cli/show.h"
+#include "cli/store_choice.h"
 
 #include "base/check.h"
 #include "base/text.h"
@@ -177,7 +178,10 @@ static int examine(const struct doctor *doctor, bool json)
     doctor_port(doctor, checkup);
     doctor_rights(doctor, checkup);
     doctor_leftovers(checkup);
-    doctor_store(doctor, checkup);
+    if (doctor->address)
+        doctor_postgres(doctor, checkup);
+    else
+        doctor_store(doctor, checkup);
     doctor_files(doctor, checkup);
     if (doctor->verbose)
         doctor_tools(checkup);
@@ -210,9 +214,9 @@ int verb_doctor(const struct verb *verb, int argc, char **argv)
 {
     struct doctor doctor = {.port = port_of_url()};
     bool json = false;
-    char database[PATH_SIZE];
+    struct store_choice store = {0};
     const struct flag flags[] = {
-        {"db", 0, FLAG_TEXT, &doctor.database, "FILE", "the database to look at (lab/homeostat.db)"},
+        STORE_FLAGS(&store, "the database to look at (lab/homeostat.db)"),
         {"port", 'p', FLAG_WHOLE, &doctor.port, "PORT", "of the control plane (HOMEOSTAT_URL, 7070)"},
         {"policy", 0, FLAG_TEXT, &doctor.policy, "FILE", "a policy to read (policies/default.yaml)"},
         {"lab", 0, FLAG_TEXT, &doctor.lab, "FILE", "a lab to read (labs/default.yaml)"},
@@ -226,10 +230,11 @@ int verb_doctor(const struct verb *verb, int argc, char **argv)
         return code;
     if (doctor.port < 1 || doctor.port > 65535)
         return fail(EXIT_USAGE, "doctor: a port is a number from 1 to 65535");
-    doctor.database_named = doctor.database != NULL;
-    if (!doctor.database && !home_path(database, sizeof database, "lab/homeostat.db"))
-        return fail(EXIT_ENVIRONMENT, "HOMEOSTAT_HOME is too long");
-    if (!doctor.database)
-        doctor.database = database;
+    code = store_choose(&store, "doctor", "lab/homeostat.db");
+    if (code != EXIT_DONE)
+        return code;
+    doctor.database = store.file;
+    doctor.address = store.address;
+    doctor.database_named = store.db || store.store;
     return examine(&doctor, json);
 }

@@ -7,6 +7,7 @@
 struct doctor {
     const char *database; /* the file to look at */
     bool database_named;  /* on the command line: then it must be there */
+    const char *address;  /* postgresql://...: the store, in place of the file; NULL: there is none */
     const char *policy;   /* files, or NULL: the ones that come with homeostat */
     const char *lab;
     int port;      /* of the control plane */
@@ -28,5 +29,8 @@ int doctor_port_of(int process);
 
 /* doctor_store.c */
 void doctor_store(const struct doctor *doctor, struct checkup *checkup);
+
+/* doctor_postgres.c */
+void doctor_postgres(const struct doctor *doctor, struct checkup *checkup);
 
 #endif

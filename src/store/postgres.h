@@ -71,6 +71,9 @@ struct postgres_patience {
 int postgres_write_open(void **writing, const char *address, const struct postgres_patience *patience,
                         char *error, size_t error_size);
 
+/* Who has the store: the server's process, and in words; 0: nobody. Takes no lock. */
+int postgres_holder(struct postgres *postgres, char *holder, size_t size, char *error, size_t error_size);
+
 /* Those of `postgres_database` that read, see database.h. */
 int postgres_read_open(void **reading, const char *address, char *error, size_t error_size);
 void postgres_read_close(void **reading);

@@ -37,27 +37,34 @@ struct writing {
 
 /* --- sessions ------------------------------------------------------------------------------------------- */
 
-/* Who has the lock, in words. */
-static int refuse_second(struct writing *writing, char *error, size_t error_size)
+int postgres_holder(struct postgres *postgres, char *holder, size_t size, char *error, size_t error_size)
 {
     static const char sql[] =
-        "SELECT coalesce(min(format('%s%s, backend %s, since %s', application_name, ' at ' || client_addr, "
-        "pg_stat_activity.pid, to_char(backend_start, 'YYYY-MM-DD HH24:MI:SS'))), 'unknown'), "
-        "min(pg_stat_activity.pid) "
-        "FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted AND "
-        "classid = 1752132966 AND objid = hashtext(current_schema())::bigint & 4294967295 AND database = "
-        "(SELECT oid FROM pg_database WHERE datname = "
-        "current_database())";
+        "SELECT pid, format('%s%s, backend %s, since %s', application_name, ' at ' || client_addr, pid, "
+        "to_char(backend_start, 'YYYY-MM-DD HH24:MI:SS')) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+        "WHERE "
+        "locktype = 'advisory' AND granted AND classid = 1752132966 AND objid = "
+        "hashtext(current_schema())::bigint "
+        "& 4294967295 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     PGresult *result = NULL;
-    char ignored[256], owner[256] = "unknown";
-    int backend = 0;
-    if (postgres_run(&writing->postgres, sql, &result, ignored, sizeof ignored) == 0) {
-        text_copy(owner, sizeof owner, PQgetvalue(result, 0, 0));
-        backend = atoi(PQgetvalue(result, 0, 1));
+    int code = postgres_run(postgres, sql, &result, error, error_size);
+    holder[0] = '\0';
+    if (code == 0 && PQntuples(result) > 0) {
+        code = (int)postgres_number(result);
+        text_copy(holder, size, PQgetvalue(result, 0, 1));
+        text_tame(holder);
     }
     PQclear(result);
-    text_tame(owner);
-    if (backend && backend == writing->backend)
+    return code;
+}
+
+static int refuse_second(struct writing *writing, char *error, size_t error_size)
+{
+    char owner[256], ignored[256];
+    int backend = postgres_holder(&writing->postgres, owner, sizeof owner, ignored, sizeof ignored);
+    if (backend <= 0)
+        text_copy(owner, sizeof owner, "unknown");
+    if (backend > 0 && backend == writing->backend)
         snprintf(error, error_size,
                  "%s: the server's process of our last connection (%s) does not end: it hangs, or its disk "
                  "does; look "

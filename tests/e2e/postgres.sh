@@ -126,6 +126,42 @@ it_goes_on_when_the_server_is_back() {
     within 15 homeostat inject service_crash web-1 && within 40 resolved 2 && end_lab
 }
 
+# STATUS PATTERN [ARGUMENT...]: what doctor says of the database, as one line.
+doctor_says() {
+    local status=$1 pattern=$2 said ended=0
+    shift 2
+    said=$(homeostat doctor --port 1 "$@") || ended=$?
+    said=$(sed -n '/^Database/,/^Files/p' <<<"$said" | tr -s ' \n' ' ')
+    echo "$said"
+    [[ $said =~ $pattern && $said != *secret* ]] && is "$ended" "$status"
+}
+
+doctor_looks_at_it() {
+    local at
+    at=$(empty_store patient) || return
+    doctor_says 0 'PostgreSQL [0-9].*on the server.s disk.*no control plane has.*none yet; the first start makes it' --store "$at" || return
+    homeostat store migrate --store "$at" >/dev/null || return
+    HOMEOSTAT_STORE=$at doctor_says 0 'schema [0-9]+, the one that this.*no control plane has been ready on it yet' || return
+    sql 'ALTER ROLE homeostat SET synchronous_commit = off' >/dev/null || return
+    doctor_says 0 'note durability synchronous_commit is off.*set synchronous_commit = on' --store "$at"
+    local noted=$?
+    sql 'ALTER ROLE homeostat RESET synchronous_commit' >/dev/null
+    ((noted == 0)) || return
+    sql 'DELETE FROM patient.homeostat_migrations WHERE version = (SELECT max(version) FROM patient.homeostat_migrations)' >/dev/null || return
+    doctor_says 0 'note schema [0-9]+, an older one The next start.*pg_dump' --store "$at" || return
+    sql "INSERT INTO patient.homeostat_migrations SELECT n, 'future', 1, 1 FROM generate_series(90, 99) n" >/dev/null || return
+    doctor_says 1 'bad schema.*newer homeostat.*start that newer one' --store "$at" || return
+    sql 'CREATE SCHEMA kitchen; CREATE TABLE kitchen.recipes (cake text)' >/dev/null || return
+    doctor_says 1 'bad schema.*another program.*create a database for homeostat' --store "$store?options=-csearch_path%3Dkitchen" || return
+    doctor_says 3 'bad server.*Start that server' --store postgresql://me:secret@127.0.0.1:1/lab
+}
+
+doctor_finds_who_has_it() {
+    start_lab --store "$store" || return
+    doctor_says 0 'note lock a control plane has the database: homeostat.*backend [0-9]+.*epoch [1-9]' --store "$store" || return
+    end_lab
+}
+
 check 'the demo heals and keeps it there' the_demo_heals_and_keeps_it_there
 check 'both databases tell the same story' both_databases_tell_the_same_story
 check 'a second demo moves the first aside' a_second_demo_moves_the_first_aside
@@ -133,5 +169,7 @@ check 'lines go from one database to the other' lines_go_from_one_database_to_th
 check 'no password is shown' no_password_is_shown
 check 'nonsense is refused' nonsense_is_refused
 check 'a server of its own' a_server_of_its_own
+check 'doctor looks at it' doctor_looks_at_it
+check 'doctor finds who has it' doctor_finds_who_has_it
 check 'it goes on when the server is back' it_goes_on_when_the_server_is_back
 finish
