@@ -487,6 +487,8 @@ struct plane *plane_new(struct event_base *base, const struct plane_options *opt
     plane->commits.wake_fd = -1;
     plane->struck_at = INSTANT_NONE;
     plane->inject_gap_ns = options->inject_gap_ns;
+    clock_start(&plane->clock, INSTANT_NONE); /* for what is logged before the store tells where it stopped */
+    plane->now = clock_now(&plane->clock);
     if (options->scenario_folder)
         text_copy(plane->repertoire.folder, sizeof plane->repertoire.folder, options->scenario_folder);
     text_copy(error, error_size, "");
