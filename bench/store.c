@@ -361,9 +361,13 @@ static void print(bool json, const char *name, struct figures figures)
                "\"samples_per_s\":%.0f}\n",
                name, figures.bare, figures.four_trips, figures.one, one, figures.eight, eight,
                figures.samples);
-    else
-        printf("  %-12s %8.0f %10.0f %10.0f (%.2f) %10.0f (%.2f) %12.0f\n", name, figures.four_trips,
-               figures.bare, figures.one, one, figures.eight, eight, figures.samples);
+    else {
+        char four_trips[16] = "-";
+        if (figures.four_trips > 0)
+            snprintf(four_trips, sizeof four_trips, "%.0f", figures.four_trips);
+        printf("  %-12s %8s %10.0f %10.0f (%.2f) %10.0f (%.2f) %12.0f\n", name, four_trips, figures.bare,
+               figures.one, one, figures.eight, eight, figures.samples);
+    }
 }
 
 static void remove_files(const char *name)
