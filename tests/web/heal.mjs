@@ -1,0 +1,157 @@
+// A lab as people use it: things are broken by clicking, and the page shows how they are healed.
+import {readFileSync} from 'node:fs';
+import {Lab, open, story, finish, until, assert, remark, policy} from './lib.mjs';
+
+const lab = await Lab.start(['up', '--interval', '300ms', '--policy', policy]);
+await lab.healthy(3);
+const page = await open(lab), {page: tab} = page;
+const panel = id => tab.locator(`section[aria-labelledby="${id}"]`);
+const incidentIs = (id, state) => until(`incident ${id} is ${state}`, async () => (await lab.get('/v1/incidents/' + id)).state === state, 40);
+
+/* --- from a fault to a post-mortem --------------------------------------------------------------------- */
+
+await story('the page loads: three nodes, live, no complaint, nothing asked of others', async () => {
+  await tab.getByText('3 healthy').waitFor();
+  for (const name of ['web-1', 'api-1', 'db-1']) await tab.locator(`.card[data-node="${name}"]`).waitFor();
+  const paint = await tab.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime);
+  assert.ok(paint > 0);
+  remark(`first paint after ${Math.round(paint)} ms`);
+});
+
+await story('three clicks break web-1, and the page shows its incident', async () => {
+  await page.button('Break something').click();
+  await tab.getByRole('radio', {name: 'storage_latency'}).click();
+  await page.button('Break it').click();
+  await tab.getByRole('dialog').waitFor({state: 'detached'});
+  await tab.locator('.card[data-node="web-1"]', {hasText: 'fault: storage_latency'}).waitFor();
+  await tab.getByRole('heading', {name: 'Incident 1: web-1, slow-storage'}).waitFor({timeout: 30000});
+});
+
+await story('it is watched until it is resolved', async () => {
+  await panel('newest').getByText('effective').waitFor({timeout: 40000});
+  await tab.getByText('3 healthy').waitFor();
+  assert.match(await panel('home-incidents').innerText(), /slow-storage\s+failover_storage\s+effective/);
+});
+
+await story('its page tells four steps, with evidence, and figures before and after', async () => {
+  await panel('home-incidents').getByRole('link', {name: 'Incident 1', exact: true}).click();
+  await tab.getByRole('heading', {level: 1, name: 'Incident 1: slow-storage on web-1'}).waitFor();
+  const steps = await panel('steps-title').locator('.step').allInnerTexts();
+  assert.equal(steps.length, 4);
+  for (const [i, word] of [/^Detect.*storage latency was \d+ ms; ill is > 250 ms.*broken on purpose: storage_latency/s, /^Plan.*failover_storage/s,
+    /^Act.*failover_storage done after/s, /^Verify.*effective: it helped.*storage latency \d+ ms → .*s/s].entries())
+    assert.match(steps[i].replace(/\u00a0/g, ' '), word);
+  const [before, after] = await panel('figures-title').locator('tbody td.num').allInnerTexts();
+  remark(`storage latency before ${before}, after ${after}`);
+  assert.match(before, /^\d+\u00a0ms$/);
+  assert.match(after, /s$/);
+  assert.match(await panel('lines-title').innerText(), /DETECT.*PLAN.*VERIFY.*RESOLVED/s);
+  assert.match(await tab.locator('.plot').first().getAttribute('aria-label'), /Chart of .*Faults: storage_latency from/);
+});
+
+async function download(name) {
+  const [file] = await Promise.all([tab.waitForEvent('download'), page.button(name).click()]);
+  return {name: file.suggestedFilename(), text: readFileSync(await file.path(), 'utf8')};
+}
+
+await story('it is exported as JSON, the same as the API tells it', async () => {
+  const {name, text} = await download('Export as JSON');
+  assert.match(name, /\.json$/);
+  assert.deepEqual(JSON.parse(text), await lab.get('/v1/incidents/1'));
+});
+
+await story('it is exported as a post-mortem in Markdown', async () => {
+  const {name, text} = await download('Export post-mortem');
+  assert.match(name, /\.md$/);
+  assert.match(text, /^# Incident 1: slow-storage on web-1\n/);
+  for (const heading of ['In short', 'Evidence', 'What was done', 'Timeline', 'To be filled in by people']) assert.ok(text.includes(`\n## ${heading}\n`), heading);
+  assert.match(text, /\| storage latency \| .*250.*ms.*\|/);
+  assert.match(text, /failover\\?_storage.*attempt 1.*\*\*done\*\*/);
+});
+
+/* --- who is in charge ---------------------------------------------------------------------------------- */
+
+await story('paused by a click, nothing is done, and the page says why; resumed by a click, it is', async () => {
+  await page.go('#/');
+  await page.button('Pause automation').click();
+  await tab.getByText('Automation is paused.', {exact: true}).waitFor();
+  await lab.post('/v1/faults', {kind: 'service_crash', node: 'db-1'});
+  await panel('blocked-title').locator('li', {hasText: 'db-1'}).getByText('paused', {exact: true}).waitFor();
+  await tab.getByText('1 ill').waitFor();
+  await page.button('Resume automation').click();
+  await incidentIs(2, 'resolved');
+  await tab.getByText('3 healthy').waitFor();
+  await tab.getByText('Automation is on').waitFor();
+});
+
+await story('in approve mode a waiting plan is shown; one is declined by a click, the next one approved', async () => {
+  const text = readFileSync(policy, 'utf8');
+  await lab.call('PUT', '/v1/policy', text.replace('mode: auto', 'mode: approve').replace('steps: [{do: failover_storage', 'steps: [{do: page_human}, {do: failover_storage')
+    .replace('steps: [{do: page_human}, {do: failover_storage, settle: 300ms, within: 20s}, {do: restart_service,', 'steps: [{do: restart_service, settle: 300ms, within: 20s}, {do: failover_storage,'), 'application/yaml');
+  await tab.getByText('Automation asks you first').waitFor();
+  await lab.post('/v1/faults', {kind: 'storage_latency', node: 'api-1'});
+  await tab.getByRole('heading', {name: 'A plan waits for you'}).waitFor({timeout: 30000});
+  await page.button('Decline restart_service on api-1').click();
+  await page.button('Approve failover_storage on api-1').waitFor();
+  assert.match(await panel('waits-title').innerText(), /failover_storage on api-1, against slow-storage/);
+  await page.button('Approve failover_storage on api-1').click();
+  await incidentIs(3, 'resolved');
+  await tab.getByRole('heading', {name: 'A plan waits for you'}).waitFor({state: 'detached'});
+  const {commands, verdict} = await lab.get('/v1/incidents/3');
+  assert.deepEqual([commands.map(c => [c.remedy, c.by]), verdict], [[['failover_storage', 'person']], 'effective']);
+  await lab.call('PUT', '/v1/policy', text, 'application/yaml');
+});
+
+await story('all are down, the breaker opens, and a click resets it', async () => {
+  await lab.post('/v1/pause');
+  await lab.post('/v1/faults', {kind: 'service_crash', on: '*', alongside: true});
+  await tab.getByText('3 ill').waitFor({timeout: 30000});
+  await lab.post('/v1/resume');
+  await tab.getByText('The breaker is open.').waitFor({timeout: 30000});
+  await page.button('Reset the breaker').click();
+  await tab.getByText('The breaker is open.').waitFor({state: 'detached'});
+  await tab.getByText('3 healthy').waitFor({timeout: 60000});
+});
+
+/* --- faults and scenarios ------------------------------------------------------------------------------ */
+
+await story('a running fault is cleared by a click', async () => {
+  await lab.post('/v1/faults', {kind: 'network_delay', node: 'api-1', lease_s: 600, alongside: true});
+  await page.button('Clear network_delay on api-1').click();
+  await page.button('Clear network_delay on api-1').waitFor({state: 'detached'});
+  await until('it has ended', async () => (await lab.get('/v1/faults')).faults.find(f => f.kind === 'network_delay').state === 'ended');
+  await page.go('#/faults');
+  await panel('past-title').getByText('cleared by a person').first().waitFor();
+});
+
+await story('a scenario is played and stopped by clicks', async () => {
+  await page.button('Start crash').click();
+  await tab.getByRole('progressbar', {name: 'Progress of crash'}).waitFor();
+  assert.equal((await lab.get('/v1/scenarios')).running.name, 'crash');
+  await page.button('Stop crash').click();
+  await tab.getByRole('dialog').getByRole('button', {name: 'Stop it'}).click();
+  await tab.getByRole('progressbar').waitFor({state: 'detached'});
+  assert.equal((await lab.get('/v1/scenarios')).running.ended, true);
+});
+
+/* --- without the control plane ------------------------------------------------------------------------- */
+
+await story('the control plane stands still: stale, since when, and nothing can be asked for', async () => {
+  page.expected.push(/Failed to load resource/);
+  process.kill(lab.plane, 'SIGSTOP');
+  await tab.getByRole('alert').getByText(/^Stale since \d\d:\d\d:\d\d\.$/).waitFor({timeout: 20000});
+  assert.equal(await page.button('Pause automation').getAttribute('aria-disabled'), 'true');
+});
+
+await story('it goes on: live again, without a reload', async () => {
+  await tab.evaluate(() => { window.sameDocument = true; });
+  process.kill(lab.plane, 'SIGCONT');
+  await tab.getByText(/Live, last event/).waitFor({timeout: 30000});
+  await tab.getByText('Stale since').first().waitFor({state: 'detached'});
+  await page.button('Pause automation').click();
+  await page.button('Resume automation').click();
+  await tab.getByText('Automation is on;').waitFor();
+  assert.equal(await tab.evaluate(() => window.sameDocument), true);
+});
+
+await finish();
