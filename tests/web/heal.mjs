@@ -28,7 +28,7 @@ await story('three clicks break web-1, and the page shows its incident', async (
 });
 
 await story('it is watched until it is resolved', async () => {
-  await panel('newest').getByText('effective').waitFor({timeout: 40000});
+  await panel('newest').getByText('effective', {exact: true}).waitFor({timeout: 40000});
   await tab.getByText('3 healthy').waitFor();
   assert.match(await panel('home-incidents').innerText(), /slow-storage\s+failover_storage\s+effective/);
 });
@@ -81,13 +81,14 @@ await story('paused by a click, nothing is done, and the page says why; resumed 
   await page.button('Resume automation').click();
   await incidentIs(2, 'resolved');
   await tab.getByText('3 healthy').waitFor();
-  await tab.getByText('Automation is on').waitFor();
+  await tab.getByText('Automation is on;').waitFor();
 });
 
 await story('in approve mode a waiting plan is shown; one is declined by a click, the next one approved', async () => {
   const text = readFileSync(policy, 'utf8');
   await lab.call('PUT', '/v1/policy', text.replace('mode: auto', 'mode: approve').replace('steps: [{do: failover_storage', 'steps: [{do: page_human}, {do: failover_storage')
     .replace('steps: [{do: page_human}, {do: failover_storage, settle: 300ms, within: 20s}, {do: restart_service,', 'steps: [{do: restart_service, settle: 300ms, within: 20s}, {do: failover_storage,'), 'application/yaml');
+  await lab.post('/v1/resume');
   await tab.getByText('Automation asks you first').waitFor();
   await lab.post('/v1/faults', {kind: 'storage_latency', node: 'api-1'});
   await tab.getByRole('heading', {name: 'A plan waits for you'}).waitFor({timeout: 30000});
@@ -100,6 +101,8 @@ await story('in approve mode a waiting plan is shown; one is declined by a click
   const {commands, verdict} = await lab.get('/v1/incidents/3');
   assert.deepEqual([commands.map(c => [c.remedy, c.by]), verdict], [[['failover_storage', 'person']], 'effective']);
   await lab.call('PUT', '/v1/policy', text, 'application/yaml');
+  await lab.post('/v1/resume');
+  await tab.getByText('Automation is on;').waitFor();
 });
 
 await story('all are down, the breaker opens, and a click resets it', async () => {
@@ -107,9 +110,9 @@ await story('all are down, the breaker opens, and a click resets it', async () =
   await lab.post('/v1/faults', {kind: 'service_crash', on: '*', alongside: true});
   await tab.getByText('3 ill').waitFor({timeout: 30000});
   await lab.post('/v1/resume');
-  await tab.getByText('The breaker is open.').waitFor({timeout: 30000});
+  await tab.getByText('The breaker is open.', {exact: true}).waitFor({timeout: 30000});
   await page.button('Reset the breaker').click();
-  await tab.getByText('The breaker is open.').waitFor({state: 'detached'});
+  await tab.getByText('The breaker is open.', {exact: true}).waitFor({state: 'detached'});
   await tab.getByText('3 healthy').waitFor({timeout: 60000});
 });
 
@@ -125,10 +128,10 @@ await story('a running fault is cleared by a click', async () => {
 });
 
 await story('a scenario is played and stopped by clicks', async () => {
-  await page.button('Start crash').click();
-  await tab.getByRole('progressbar', {name: 'Progress of crash'}).waitFor();
-  assert.equal((await lab.get('/v1/scenarios')).running.name, 'crash');
-  await page.button('Stop crash').click();
+  await page.button('Start cpu-spike').click();
+  await tab.getByRole('progressbar', {name: 'Progress of cpu-spike'}).waitFor();
+  assert.equal((await lab.get('/v1/scenarios')).running.name, 'cpu-spike');
+  await page.button('Stop cpu-spike').click();
   await tab.getByRole('dialog').getByRole('button', {name: 'Stop it'}).click();
   await tab.getByRole('progressbar').waitFor({state: 'detached'});
   assert.equal((await lab.get('/v1/scenarios')).running.ended, true);

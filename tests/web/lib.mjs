@@ -60,11 +60,13 @@ export async function until(what, ask, seconds = 20) {
 let labs = 0;
 
 export class Lab {
-  // `words` are those of `homeostat up` or `serve`, without the port. The folder's name marks all its processes for the end.
+  // `words` are those of `homeostat up` or `serve`; port and database are its own unless both are given. The folder's name marks all its processes for the end.
   static async start(words) {
     const lab = new Lab(), log = join(home, `lab-${++labs}.log`), out = openSync(log, 'w');
+    const own = words.includes('--db') ? [] : ['--port', '0', '--db', join(home, `lab-${labs}.db`)];
+    lab.database = own[3] ?? words[words.indexOf('--db') + 1];
     lab.log = () => readFileSync(log, 'utf8');
-    lab.process = spawn(binary, [words[0], '--port', '0', '--db', join(home, `lab-${labs}.db`), ...words.slice(1)],
+    lab.process = spawn(binary, [...words, ...own],
       {stdio: ['ignore', out, out, 'pipe'], env: {...process.env, HOMEOSTAT_HOME: home}});
     ends.push(() => lab.stop());
     if (words[0] === 'serve') {
@@ -78,7 +80,7 @@ export class Lab {
     return lab;
   }
   async stop() {
-    if (this.process.exitCode !== null) return;
+    if (this.process.exitCode !== null || this.process.signalCode !== null) return;
     try { process.kill(this.plane, 'SIGCONT'); } catch { /* it has ended */ }
     this.process.kill('SIGINT');
     await until('the lab ends', () => this.process.exitCode !== null || this.process.signalCode !== null, 15);
@@ -127,7 +129,7 @@ class Page {
   }
   async told(name) {
     remark(this.page.url());
-    try { remark((await this.page.innerText('body')).slice(0, 3000)); await this.picture(name); } catch (error) { remark(error.message); }
+    try { remark((await this.page.innerText('body')).slice(0, 1500)); await this.picture(name); } catch (error) { remark(error.message); }
   }
   async picture(name, whole = false) {
     mkdirSync(pictures, {recursive: true});
