@@ -1,4 +1,4 @@
-# ./run test [--full] [NAME...], read by ./run: every test program under gcc, and once more under clang with the
+# ./run test [--full | --web] [NAME...], read by ./run: every test program under gcc, and once more under clang with the
 # address and undefined-behaviour sanitizers, where the fuzz targets search, too; the layout of the C files; the shell
 # scripts. The last line counts single test cases: N passed, N failed.
 # shellcheck shell=bash disable=SC2154 # `root`, `build` and the needs are those of ./run
@@ -21,6 +21,26 @@ note() {
 require_everything() {
     require "$build/.ready" "${build_needs[@]}"
     require "$build/.ready-test" "${test_needs[@]}"
+    require_browser
+}
+
+# What the stories in tests/web need: a browser, and from npm what drives it, in a folder of the build. Where that cannot be
+# had, they are skipped, and say why.
+require_browser() {
+    local dir=$build/web-tests log
+    (require "$build/.ready-web" "${web_needs[@]}") || true
+    mkdir -p "$dir"
+    ! cmp -s "$root/web/package-lock.json" "$dir/node_modules/.lock" || return 0
+    rm -rf "$dir/node_modules" "$dir/why"
+    cp "$root/web/package.json" "$root/web/package-lock.json" "$dir/"
+    say 'fetching what drives the browser, with npm'
+    if log=$(cd "$dir" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error 2>&1); then
+        cp "$dir/package-lock.json" "$dir/node_modules/.lock"
+        retry_page
+    else
+        rm -rf "$dir/node_modules"
+        printf 'npm could not fetch what drives the browser: %s' "$(tail -n 3 <<<"$log" | tr -s '\n' ' ')" >"$dir/why"
+    fi
 }
 
 build_plain() {
@@ -64,17 +84,23 @@ check_shell() {
 }
 
 run_tests() {
-    local names=() slow=(--no-suite slow) fuzz_seconds=30 word
+    local names=() slow=(--no-suite slow) fuzz_seconds=30 web='' word
     for word; do
         case $word in
         --full) slow=() fuzz_seconds=600 ;;
-        -*) say "test takes --full and names of tests, not $word" && exit 2 ;;
+        --web) web=yes ;;
+        -*) say "test takes --full, --web and names of tests, not $word" && exit 2 ;;
         *) names+=("$word") ;;
         esac
     done
     prefer_the_systems_tools
     alone require_everything
     note 0 'build with gcc' alone build_plain
+    if [[ -n $web ]]; then
+        test_in "$build" --num-processes "$(nproc)" --suite web "${names[@]}"
+        sum_up "${names[@]}"
+        return
+    fi
     note 0 'build with clang, sanitizers' alone build_with_sanitizers
     if ((${#names[@]} == 0)); then
         ! clang_format >/dev/null || note 1 'layout of the C files' format --check
@@ -87,7 +113,11 @@ run_tests() {
     test_in "$build-asan" --timeout-multiplier 3 --num-processes "$many" --no-suite e2e --no-suite fuzz "${slow[@]}" "${names[@]}"
     # All at a time, so that eleven searches take half a minute.
     HOMEOSTAT_FUZZ_SECONDS=$fuzz_seconds test_in "$build-asan" --suite fuzz --num-processes 12 "${names[@]}"
-    ((passed + failed > 0)) || note 0 "a test called ${names[*]}" false
+    sum_up "${names[@]}"
+}
+
+sum_up() {
+    ((passed + failed > 0 || $# == 0)) || note 0 "a test called $*" false
     printf '\n%d passed, %d failed\n' "$passed" "$failed"
     ((failed == 0))
 }

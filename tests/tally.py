@@ -1,5 +1,5 @@
 """tally.py BUILD LOG: reads a testlog.json of `meson test`, prints `passed failed`, counting single cases of TAP
-programs and each other program as one, and shows on stderr what the programs that failed have said."""
+programs and each other program as one, and shows on stderr what the programs that failed have said, and why others were skipped."""
 import json
 import sys
 
@@ -38,4 +38,7 @@ with open(path, encoding="utf-8") as log:
         passed, failed = passed + more_passed, failed + more_failed
         if more_failed:
             show(program)
+        for said in program.get("stdout", "").splitlines():
+            if said.startswith("1..0 # SKIP"):
+                print(f"{program['name'].rpartition(' / ')[2]} is skipped: {said[len('1..0 # SKIP'):].strip()}", file=sys.stderr)
 print(passed, failed)

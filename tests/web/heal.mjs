@@ -38,8 +38,8 @@ await story('its page tells four steps, with evidence, and figures before and af
   await tab.getByRole('heading', {level: 1, name: 'Incident 1: slow-storage on web-1'}).waitFor();
   const steps = await panel('steps-title').locator('.step').allInnerTexts();
   assert.equal(steps.length, 4);
-  for (const [i, word] of [/^Detect.*storage latency was \d+ ms; ill is > 250 ms.*broken on purpose: storage_latency/s, /^Plan.*failover_storage/s,
-    /^Act.*failover_storage done after/s, /^Verify.*effective: it helped.*storage latency \d+ ms → .*s/s].entries())
+  for (const [i, word] of [/^Detect.*storage latency was \d+ ms; ill is > 250 ms.*broken on purpose: storage_latency/s, /^Plan.*failover_storage/is,
+    /^Act.*failover_storage done after/is, /^Verify.*effective: it helped.*storage latency \d+ ms → .*s/s].entries())
     assert.match(steps[i].replace(/\u00a0/g, ' '), word);
   const [before, after] = await panel('figures-title').locator('tbody td.num').allInnerTexts();
   remark(`storage latency before ${before}, after ${after}`);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
 import {openSync, readFileSync, mkdirSync} from 'node:fs';
 import {createRequire} from 'node:module';
-import {dirname, join} from 'node:path';
+import {basename, dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 
 const {HOMEOSTAT_HOME: home, BINARY: binary, BROWSER: executablePath, MODULES: modules, PICTURES: pictures} = process.env;
@@ -32,7 +32,7 @@ export async function story(name, tell) {
     failed++;
     console.log(`not ok ${count} - ${name}`);
     remark(error.stack ?? error);
-    for (const page of pages) await page.told(`failed-${count}`);
+    for (const page of pages) await page.told(`failed-${basename(process.argv[1], ".mjs")}-${count}`);
   }
 }
 
