@@ -5,4 +5,10 @@
 set -euo pipefail
 
 root=${HOMEOSTAT_HOME:-$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/..}
-exec "$root/tests/web/run.sh" "$root/build/homeostat" "$root/build" "$root/bench/page.mjs" "$@"
+told=$("$root/tests/web/run.sh" "$root/build/homeostat" "$root/build" "$root/bench/page.mjs" "$@")
+if [[ $told == '1..0 # SKIP'* ]]; then
+    echo "bench page is left out: ${told#*SKIP }" >&2
+    told=
+    [[ ${1-} != --json ]] || told={}
+fi
+echo "$told"

@@ -95,12 +95,13 @@ run_tests() {
     done
     prefer_the_systems_tools
     alone require_everything
-    note 0 'build with gcc' alone build_plain
     if [[ -n $web ]]; then
+        alone build_program
         test_in "$build" --num-processes "$(nproc)" --suite web "${names[@]}"
         sum_up "${names[@]}"
         return
     fi
+    note 0 'build with gcc' alone build_plain
     note 0 'build with clang, sanitizers' alone build_with_sanitizers
     if ((${#names[@]} == 0)); then
         ! clang_format >/dev/null || note 1 'layout of the C files' format --check

@@ -70,6 +70,7 @@ for (const [nodes, samples] of [[20, 5], [1000, 3]]) {
       await tab.getByText(`cpu_spike on ${name}`).first().waitFor();
       await page.go('#/');
       await tab.locator('.mini', {hasText: name}).waitFor({timeout: 40000});
+      await page.charted();
       await page.picture('fleet-1000', true);
     });
   }

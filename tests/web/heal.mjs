@@ -20,33 +20,32 @@ await story('the page loads: three nodes, live, no complaint, nothing asked of o
 
 await story('three clicks break web-1, and the page shows its incident', async () => {
   await page.button('Break something').click();
-  await tab.getByRole('radio', {name: 'storage_latency'}).click();
+  await tab.getByRole('radio', {name: 'disk_full'}).click();
   await page.button('Break it').click();
   await tab.getByRole('dialog').waitFor({state: 'detached'});
-  await tab.locator('.card[data-node="web-1"]', {hasText: 'fault: storage_latency'}).waitFor();
-  await tab.getByRole('heading', {name: 'Incident 1: web-1, slow-storage'}).waitFor({timeout: 30000});
+  await tab.locator('.card[data-node="web-1"]', {hasText: 'fault: disk_full'}).waitFor();
+  await tab.getByRole('heading', {name: 'Incident 1: web-1, full-disk'}).waitFor({timeout: 30000});
 });
 
 await story('it is watched until it is resolved', async () => {
   await panel('newest').getByText('effective', {exact: true}).waitFor({timeout: 40000});
   await tab.getByText('3 healthy').waitFor();
-  assert.match(await panel('home-incidents').innerText(), /slow-storage\s+failover_storage\s+effective/);
+  assert.match(await panel('home-incidents').innerText(), /full-disk\s+clean_disk\s+effective/);
 });
 
 await story('its page tells four steps, with evidence, and figures before and after', async () => {
   await panel('home-incidents').getByRole('link', {name: 'Incident 1', exact: true}).click();
-  await tab.getByRole('heading', {level: 1, name: 'Incident 1: slow-storage on web-1'}).waitFor();
+  await tab.getByRole('heading', {level: 1, name: 'Incident 1: full-disk on web-1'}).waitFor();
   const steps = await panel('steps-title').locator('.step').allInnerTexts();
   assert.equal(steps.length, 4);
-  for (const [i, word] of [/^Detect.*storage latency was \d+ ms; ill is > 250 ms.*broken on purpose: storage_latency/s, /^Plan.*failover_storage/is,
-    /^Act.*failover_storage done after/is, /^Verify.*effective: it helped.*storage latency \d+ ms → .*s/s].entries())
+  for (const [i, word] of [/^Detect.*disk was \d+ %; ill is > 80 %.*broken on purpose: disk_full/s, /^Plan.*clean_disk/is,
+    /^Act.*clean_disk done after/is, /^Verify.*effective: it helped.*disk \d+ % → (< )?[\d.]+ %/s].entries())
     assert.match(steps[i].replace(/\u00a0/g, ' '), word);
   const [before, after] = await panel('figures-title').locator('tbody td.num').allInnerTexts();
-  remark(`storage latency before ${before}, after ${after}`);
-  assert.match(before, /^\d+\u00a0ms$/);
-  assert.match(after, /s$/);
+  const figure = text => +/[\d.]+/.exec(text)[0];
+  assert.ok(figure(before) > 80 && figure(after) < 50, `disk before ${before}, after ${after}`);
   assert.match(await panel('lines-title').innerText(), /DETECT.*PLAN.*VERIFY.*RESOLVED/s);
-  assert.match(await tab.locator('.plot').first().getAttribute('aria-label'), /Chart of .*Faults: storage_latency from/);
+  assert.match(await tab.locator('.plot').first().getAttribute('aria-label'), /Chart of .*Faults: disk_full from/);
 });
 
 async function download(name) {
@@ -63,10 +62,10 @@ await story('it is exported as JSON, the same as the API tells it', async () => 
 await story('it is exported as a post-mortem in Markdown', async () => {
   const {name, text} = await download('Export post-mortem');
   assert.match(name, /\.md$/);
-  assert.match(text, /^# Incident 1: slow-storage on web-1\n/);
+  assert.match(text, /^# Incident 1: full-disk on web-1\n/);
   for (const heading of ['In short', 'Evidence', 'What was done', 'Timeline', 'To be filled in by people']) assert.ok(text.includes(`\n## ${heading}\n`), heading);
-  assert.match(text, /\| storage latency \| .*250.*ms.*\|/);
-  assert.match(text, /failover\\?_storage.*attempt 1.*\*\*done\*\*/);
+  assert.match(text, /\| disk \| .*80.*%.*\|/);
+  assert.match(text, /clean\\?_disk.*attempt 1.*\*\*done\*\*/);
 });
 
 /* --- who is in charge ---------------------------------------------------------------------------------- */
@@ -86,20 +85,19 @@ await story('paused by a click, nothing is done, and the page says why; resumed 
 
 await story('in approve mode a waiting plan is shown; one is declined by a click, the next one approved', async () => {
   const text = readFileSync(policy, 'utf8');
-  await lab.call('PUT', '/v1/policy', text.replace('mode: auto', 'mode: approve').replace('steps: [{do: failover_storage', 'steps: [{do: page_human}, {do: failover_storage')
-    .replace('steps: [{do: page_human}, {do: failover_storage, settle: 300ms, within: 20s}, {do: restart_service,', 'steps: [{do: restart_service, settle: 300ms, within: 20s}, {do: failover_storage,'), 'application/yaml');
+  await lab.call('PUT', '/v1/policy', text.replace('mode: auto', 'mode: approve').replace('{do: clean_disk', '{do: restart_service, settle: 300ms, within: 20s}, {do: clean_disk'), 'application/yaml');
   await lab.post('/v1/resume');
   await tab.getByText('Automation asks you first').waitFor();
-  await lab.post('/v1/faults', {kind: 'storage_latency', node: 'api-1'});
+  await lab.post('/v1/faults', {kind: 'disk_full', node: 'api-1'});
   await tab.getByRole('heading', {name: 'A plan waits for you'}).waitFor({timeout: 30000});
   await page.button('Decline restart_service on api-1').click();
-  await page.button('Approve failover_storage on api-1').waitFor();
-  assert.match(await panel('waits-title').innerText(), /failover_storage on api-1, against slow-storage/);
-  await page.button('Approve failover_storage on api-1').click();
+  await page.button('Approve clean_disk on api-1').waitFor();
+  assert.match(await panel('waits-title').innerText(), /clean_disk on api-1, against full-disk/);
+  await page.button('Approve clean_disk on api-1').click();
   await incidentIs(3, 'resolved');
   await tab.getByRole('heading', {name: 'A plan waits for you'}).waitFor({state: 'detached'});
   const {commands, verdict} = await lab.get('/v1/incidents/3');
-  assert.deepEqual([commands.map(c => [c.remedy, c.by]), verdict], [[['failover_storage', 'person']], 'effective']);
+  assert.deepEqual([commands.map(c => [c.remedy, c.by]), verdict], [[['clean_disk', 'person']], 'effective']);
   await lab.call('PUT', '/v1/policy', text, 'application/yaml');
   await lab.post('/v1/resume');
   await tab.getByText('Automation is on;').waitFor();

@@ -36,8 +36,12 @@ export async function story(name, tell) {
   }
 }
 
+export async function end() {
+  for (const each of ends.reverse()) await each();
+}
+
 export async function finish() {
-  for (const end of ends.reverse()) await end();
+  await end();
   console.log(`1..${count}`);
   process.exit(failed ? 1 : 0);
 }
@@ -138,7 +142,14 @@ class Page {
   async go(hash) {
     await this.page.evaluate(to => { location.hash = to; }, hash);
   }
-  text(selector = 'body') { return this.page.innerText(selector); }
+  // Waits until every chart stands there, as wide as its place.
+  async charted() {
+    await until('charts fill their places', () => this.page.evaluate(() => {
+      const places = [...document.querySelectorAll('.plot')], narrow = places.filter(p => Math.abs((p.querySelector('canvas')?.getBoundingClientRect().width ?? 0) - p.clientWidth) > 2);
+      if (narrow.length) throw new Error(narrow.map(p => `${p.getAttribute('aria-label')}: ${p.querySelector('canvas')?.getBoundingClientRect().width} of ${p.clientWidth} px`).join('; '));
+      return places.length > 0;
+    }), 10);
+  }
   button(name, options) { return this.page.getByRole('button', {name, exact: true, ...options}); }
   async close() { pages.delete(this); await this.page.context().close(); }
 }

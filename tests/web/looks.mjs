@@ -5,7 +5,7 @@ const lab = await Lab.start(['up', '--interval', '300ms', '--policy', policy]);
 await lab.healthy(3);
 
 // Something to look at on every view: an incident that was healed, one that waits for a person, a fault that is on.
-await lab.post('/v1/faults', {kind: 'storage_latency', node: 'web-1'});
+await lab.post('/v1/faults', {kind: 'disk_full', node: 'web-1'});
 await until('incident 1 is resolved', async () => (await lab.get('/v1/incidents/1')).state === 'resolved', 60);
 await lab.post('/v1/pause');
 await lab.post('/v1/faults', {kind: 'service_crash', node: 'db-1'});
@@ -115,6 +115,16 @@ await story('no view is wider than a window of 360, 768 or 1320 pixels', async (
   }
 });
 
+await story('charts fill their places, whatever the width', async () => {
+  for (const width of [1320, 360, 900]) {
+    await tab.setViewportSize({width, height: 800});
+    for (const hash of ['#/', '#/nodes/api-1', '#/incidents/1']) {
+      await visit(hash);
+      await page.charted();
+    }
+  }
+});
+
 await story('nothing moves for those who asked for that', async () => {
   await tab.emulateMedia({reducedMotion: 'reduce'});
   for (const hash of Object.values(VIEWS)) {
@@ -131,14 +141,13 @@ await story('nothing moves for those who asked for that', async () => {
 
 await story('pictures are taken, for people to look at', async () => {
   await tab.emulateMedia({reducedMotion: 'no-preference'});
-  const charted = () => tab.waitForFunction(() => document.querySelectorAll('.plot canvas').length > 0);
   const takes = [['fleet-light', '#/', 'light', 1320], ['fleet-dark', '#/', 'dark', 1320], ['node-with-fault', '#/nodes/api-1', 'light', 1320],
     ['incident', '#/incidents/1', 'light', 1320], ['incident-dark', '#/incidents/1', 'dark', 1320], ['fleet-360', '#/', 'light', 360], ['incident-360', '#/incidents/1', 'dark', 360]];
   for (const [name, hash, colorScheme, width] of takes) {
     await tab.setViewportSize({width, height: width > 500 ? 900 : 780});
     await tab.emulateMedia({colorScheme});
     await visit(hash);
-    await charted();
+    await page.charted();
     await page.picture(name, true);
   }
   await tab.emulateMedia({colorScheme: 'light'});

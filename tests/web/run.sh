@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# The dashboard in a real browser: run.sh BINARY BUILD STORIES runs STORIES.mjs beside this file. What drives the browser is
-# fetched into BUILD/web-tests by `./run test`; all that is started gets a folder of its own, and nothing of it stays.
+# The dashboard in a real browser: run.sh BINARY BUILD STORIES [WORD...] runs STORIES.mjs beside this file, or another path.
+# What drives the browser is fetched into BUILD/web-tests by `./run test`; all that is started gets a folder of its own, and
+# nothing of it stays.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/../e2e/lib.sh"
 
 build=$(readlink -f "$2")
 modules=$build/web-tests
+stories=$3
+[[ $stories == */* ]] || stories=$root/tests/web/$stories.mjs
 
 skip() {
     echo "1..0 # SKIP $*"
@@ -29,4 +32,4 @@ grep -qs '"/web/app.js"' "$build/web/page.c" || skip 'the dashboard is not in th
 # What can be played is looked for in the home.
 ln -s "$root/scenarios" "$folder/scenarios"
 HOMEOSTAT_HOME=$folder NO_COLOR=1 TMPDIR=$folder BINARY=$binary BROWSER=$browser MODULES=$modules PICTURES=$build/screenshots \
-    node "$root/tests/web/$3.mjs"
+    node "$stories" "${@:4}"
