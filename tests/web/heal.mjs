@@ -30,12 +30,13 @@ await story('three clicks break web-1, and the page shows its incident', async (
 await story('it is watched until it is resolved', async () => {
   await panel('newest').getByText('effective', {exact: true}).waitFor({timeout: 40000});
   await tab.getByText('3 healthy').waitFor();
-  assert.match(await panel('home-incidents').innerText(), /full-disk\s+clean_disk\s+effective/);
+  await until('its row says so, too', async () => /full-disk\s+clean_disk\s+effective/.test(await panel('home-incidents').innerText()));
 });
 
 await story('its page tells four steps, with evidence, and figures before and after', async () => {
   await panel('home-incidents').getByRole('link', {name: 'Incident 1', exact: true}).click();
   await tab.getByRole('heading', {level: 1, name: 'Incident 1: full-disk on web-1'}).waitFor();
+  await panel('steps-title').locator('.step', {hasText: 'proved after'}).waitFor();
   const steps = await panel('steps-title').locator('.step').allInnerTexts();
   assert.equal(steps.length, 4);
   for (const [i, word] of [/^Detect.*disk was \d+ %; ill is > 80 %.*broken on purpose: disk_full/s, /^Plan.*clean_disk/is,
@@ -84,22 +85,26 @@ await story('paused by a click, nothing is done, and the page says why; resumed 
 });
 
 await story('in approve mode a waiting plan is shown; one is declined by a click, the next one approved', async () => {
-  const text = readFileSync(policy, 'utf8');
-  await lab.call('PUT', '/v1/policy', text.replace('mode: auto', 'mode: approve').replace('{do: clean_disk', '{do: restart_service, settle: 300ms, within: 20s}, {do: clean_disk'), 'application/yaml');
-  await lab.post('/v1/resume');
-  await tab.getByText('Automation asks you first').waitFor();
-  await lab.post('/v1/faults', {kind: 'disk_full', node: 'api-1'});
-  await tab.getByRole('heading', {name: 'A plan waits for you'}).waitFor({timeout: 30000});
-  await page.button('Decline restart_service on api-1').click();
-  await page.button('Approve clean_disk on api-1').waitFor();
-  assert.match(await panel('waits-title').innerText(), /clean_disk on api-1, against full-disk/);
-  await page.button('Approve clean_disk on api-1').click();
-  await incidentIs(3, 'resolved');
-  await tab.getByRole('heading', {name: 'A plan waits for you'}).waitFor({state: 'detached'});
-  const {commands, verdict} = await lab.get('/v1/incidents/3');
-  assert.deepEqual([commands.map(c => [c.remedy, c.by]), verdict], [[['clean_disk', 'person']], 'effective']);
-  await lab.call('PUT', '/v1/policy', text, 'application/yaml');
-  await lab.post('/v1/resume');
+  const text = readFileSync(policy, 'utf8'), apply = async text => {
+    await lab.call('PUT', '/v1/policy', text, 'application/yaml');
+    await lab.post('/v1/resume');    // by whose event the page reads the policy anew; a new policy is a notice alone
+  };
+  await apply(text.replace('mode: auto', 'mode: approve').replace('{do: clean_disk', '{do: restart_service, settle: 300ms, within: 20s}, {do: clean_disk'));
+  try {
+    await tab.getByText('Automation asks you first').waitFor();
+    await lab.post('/v1/faults', {kind: 'disk_full', node: 'api-1'});
+    await tab.getByRole('heading', {name: 'A plan waits for you'}).waitFor({timeout: 30000});
+    await page.button('Decline restart_service on api-1').click();
+    await page.button('Approve clean_disk on api-1').waitFor();
+    assert.match(await panel('waits-title').innerText(), /clean_disk on api-1, against full-disk/);
+    await page.button('Approve clean_disk on api-1').click();
+    await incidentIs(3, 'resolved');
+    await tab.getByRole('heading', {name: 'A plan waits for you'}).waitFor({state: 'detached'});
+    const {commands, verdict} = await lab.get('/v1/incidents/3');
+    assert.deepEqual([commands.map(c => [c.remedy, c.by]), verdict], [[['clean_disk', 'person']], 'effective']);
+  } finally {
+    await apply(text);
+  }
   await tab.getByText('Automation is on;').waitFor();
 });
 

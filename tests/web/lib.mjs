@@ -73,22 +73,21 @@ export class Lab {
     lab.process = spawn(binary, [...words, ...own],
       {stdio: ['ignore', out, out, 'pipe'], env: {...process.env, HOMEOSTAT_HOME: home}});
     ends.push(() => lab.stop());
-    if (words[0] === 'serve') {
-      lab.url = await new Promise(done => lab.process.stdio[3].once('data', port => done(`http://127.0.0.1:${String(port).trim()}`)));
-      lab.plane = lab.process.pid;
-    } else {
-      lab.url = await until('the lab starts', () => /control plane {2}(http\S+)/.exec(lab.log())?.[1], 30);
-      // The control plane is the one that is said to hold the port.
-      lab.plane = planeOf(lab.process.pid);
-    }
+    // `serve` says its port on the descriptor that it was given, `up` in its log.
+    let port = null;
+    lab.process.stdio[3].once('data', text => { port = `http://127.0.0.1:${String(text).trim()}`; });
+    await until('the lab starts', () => (lab.url = port ?? /control plane {2}(http\S+)/.exec(lab.log())?.[1]) || lab.over(), 30);
+    assert.ok(!lab.over(), lab.log());
+    lab.plane = words[0] === 'serve' ? lab.process.pid : planeOf(lab.process.pid);
     return lab;
   }
   async stop() {
-    if (this.process.exitCode !== null || this.process.signalCode !== null) return;
+    if (this.over()) return;
     try { process.kill(this.plane, 'SIGCONT'); } catch { /* it has ended */ }
     this.process.kill('SIGINT');
-    await until('the lab ends', () => this.process.exitCode !== null || this.process.signalCode !== null, 15);
+    await until('the lab ends', () => this.over(), 30);
   }
+  over() { return this.process.exitCode !== null || this.process.signalCode !== null; }
   async call(method, path, body, type = 'application/json') {
     const answer = await fetch(this.url + path, {method, headers: body === undefined ? {} : {'Content-Type': type},
       body: body === undefined ? undefined : type === 'application/json' ? JSON.stringify(body) : body});
@@ -104,6 +103,7 @@ export class Lab {
   }
 }
 
+// `up` has its control plane for a child.
 function planeOf(parent) {
   const children = readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').trim().split(' ');
   return +children.find(pid => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes('serve'));
@@ -133,15 +133,13 @@ class Page {
   }
   async told(name) {
     remark(this.page.url());
-    try { remark((await this.page.innerText('body')).slice(0, 1500)); await this.picture(name); } catch (error) { remark(error.message); }
+    try { remark((await this.page.innerText('body')).replace(/\s*\n\s*/g, ' | ').slice(0, 1500)); await this.picture(name); } catch (error) { remark(error.message); }
   }
   async picture(name, whole = false) {
     mkdirSync(pictures, {recursive: true});
     await this.page.screenshot({path: join(pictures, name + '.png'), fullPage: whole});
   }
-  async go(hash) {
-    await this.page.evaluate(to => { location.hash = to; }, hash);
-  }
+  go(hash) { return this.page.evaluate(to => { location.hash = to; }, hash); }
   // Waits until every chart stands there, as wide as its place.
   async charted() {
     await until('charts fill their places', () => this.page.evaluate(() => {

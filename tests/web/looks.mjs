@@ -1,26 +1,9 @@
-// How it looks and handles: for those who cannot see it, have no mouse, a small screen, or do not want things to move.
-import {Lab, open, story, finish, until, assert, remark, policy, axeFile} from './lib.mjs';
+// How it handles for those who cannot see it, have no mouse, or do not want things to move.
+import {open, story, finish, assert, remark, axeFile} from './lib.mjs';
+import {VIEWS, sights, visit as visitOn} from './sights.mjs';
 
-const lab = await Lab.start(['up', '--interval', '300ms', '--policy', policy]);
-await lab.healthy(3);
-
-// Something to look at on every view: an incident that was healed, one that waits for a person, a fault that is on.
-await lab.post('/v1/faults', {kind: 'disk_full', node: 'web-1'});
-await until('incident 1 is resolved', async () => (await lab.get('/v1/incidents/1')).state === 'resolved', 60);
-await lab.post('/v1/pause');
-await lab.post('/v1/faults', {kind: 'service_crash', node: 'db-1'});
-await lab.post('/v1/faults', {kind: 'network_delay', node: 'api-1', lease_s: 600});
-await until('incident 2 waits', async () => (await lab.get('/v1/blocked')).blocked.some(b => b.reason === 'paused'));
-
-const VIEWS = {fleet: '#/', node: '#/nodes/api-1', incidents: '#/incidents', incident: '#/incidents/1', faults: '#/faults', policy: '#/policy'};
-const page = await open(lab, {scripts: [axeFile]}), {page: tab} = page;
-
-async function visit(hash) {
-  await page.go(hash);
-  await tab.locator('h1').first().waitFor({state: 'attached'});
-  await tab.getByText('One moment…').waitFor({state: 'detached'});
-  await tab.waitForFunction(() => document.getAnimations().every(a => a.playState === 'finished'));
-}
+const page = await open(await sights(), {scripts: [axeFile]}), {page: tab, lab} = page;
+const visit = hash => visitOn(page, hash);
 
 /* --- axe ------------------------------------------------------------------------------------------------ */
 
@@ -97,33 +80,7 @@ await story('what is focused can be seen, on each stop of the first view', async
   }
 });
 
-/* --- sizes and motion ------------------------------------------------------------------------------------ */
-
-await story('no view is wider than a window of 360, 768 or 1320 pixels', async () => {
-  for (const width of [360, 768, 1320]) {
-    await tab.setViewportSize({width, height: 800});
-    for (const [name, hash] of Object.entries(VIEWS)) {
-      await visit(hash);
-      const wide = await tab.evaluate(() => document.documentElement.scrollWidth);
-      assert.ok(wide <= width, `${name} at ${width} is ${wide} px wide`);
-    }
-    await page.button('Break something').click();
-    const box = await tab.getByRole('dialog').boundingBox();
-    assert.ok(box.x >= 0 && box.x + box.width <= width, `the dialog at ${width}`);
-    assert.ok(await tab.getByRole('dialog').evaluate(e => e.scrollWidth <= e.clientWidth + 1), `within the dialog at ${width}`);
-    await page.button('Leave it').click();
-  }
-});
-
-await story('charts fill their places, whatever the width', async () => {
-  for (const width of [1320, 360, 900]) {
-    await tab.setViewportSize({width, height: 800});
-    for (const hash of ['#/', '#/nodes/api-1', '#/incidents/1']) {
-      await visit(hash);
-      await page.charted();
-    }
-  }
-});
+/* --- motion ---------------------------------------------------------------------------------------------- */
 
 await story('nothing moves for those who asked for that', async () => {
   await tab.emulateMedia({reducedMotion: 'reduce'});
@@ -134,29 +91,6 @@ await story('nothing moves for those who asked for that', async () => {
       return style.animationName !== 'none' || style.transitionDuration.split(',').some(t => parseFloat(t) > 0) || style.scrollBehavior === 'smooth';
     }).map(e => e.outerHTML.slice(0, 100)));
     assert.deepEqual(moving, [], hash);
-  }
-});
-
-/* --- pictures, to be looked at by people ------------------------------------------------------------------ */
-
-await story('pictures are taken, for people to look at', async () => {
-  await tab.emulateMedia({reducedMotion: 'no-preference'});
-  const takes = [['fleet-light', '#/', 'light', 1320], ['fleet-dark', '#/', 'dark', 1320], ['node-with-fault', '#/nodes/api-1', 'light', 1320],
-    ['incident', '#/incidents/1', 'light', 1320], ['incident-dark', '#/incidents/1', 'dark', 1320], ['fleet-360', '#/', 'light', 360], ['incident-360', '#/incidents/1', 'dark', 360]];
-  for (const [name, hash, colorScheme, width] of takes) {
-    await tab.setViewportSize({width, height: width > 500 ? 900 : 780});
-    await tab.emulateMedia({colorScheme});
-    await visit(hash);
-    await page.charted();
-    await page.picture(name, true);
-  }
-  await tab.emulateMedia({colorScheme: 'light'});
-  for (const [name, width] of [['break-360', 360], ['break', 1320]]) {
-    await tab.setViewportSize({width, height: 900});
-    await page.button('Break something').click();
-    await tab.getByRole('dialog').waitFor();
-    await page.picture(name);
-    await page.button('Leave it').click();
   }
 });
 
