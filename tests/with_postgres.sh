@@ -33,6 +33,9 @@ here=$PWD
 cd "$folder" || exit 3 # the server's user may not be able to stand where we do
 "${as_server[@]}" initdb -D "$folder/data" -U homeostat -A trust -E UTF8 --locale=C --no-sync >"$folder/initdb.log" 2>&1 ||
     { sed 's/^/# /' "$folder/initdb.log"; exit 3; }
+# Processes are killed here, no machine is: without fsync, a server that died is back in a moment on a busy disk, too.
+# What measures asks for `on`.
+echo "fsync = ${HOMEOSTAT_TEST_FSYNC:-off}" >>"$folder/data/postgresql.conf"
 serve() { # until `over` is there: a server that ends is started again, one that cannot start yet is tried again
     local failed=0
     until [[ -e $folder/over ]]; do

@@ -136,9 +136,15 @@ doctor_says() {
     [[ $said =~ $pattern && $said != *secret* ]] && is "$ended" "$status"
 }
 
+syncs() {
+    [[ $(sql 'SHOW fsync') == on ]]
+}
+
 doctor_looks_at_it() {
     local at
     at=$(empty_store patient) || return
+    HOMEOSTAT_STORE=$at doctor_says 0 'note durability fsync off.*Set fsync = on in postgresql.conf' || return # as the tests have it
+    sql 'ALTER SYSTEM SET fsync = on' >/dev/null && sql 'SELECT pg_reload_conf()' >/dev/null && within 10 syncs || return
     doctor_says 0 'PostgreSQL [0-9].*on the server.s disk.*no control plane has.*none yet; the first start makes it' --store "$at" || return
     homeostat store migrate --store "$at" >/dev/null || return
     HOMEOSTAT_STORE=$at doctor_says 0 'schema [0-9]+, the one that this.*no control plane has been ready on it yet' || return
