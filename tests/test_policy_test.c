@@ -267,7 +267,7 @@ static const struct {
     {POLICY "  - {name: x, expect: [{paused: no}]}\n", 5, 24,
      "when? \"at: 9s\" after the beginning of the case"},
     {POLICY "  - {name: x, commands: [], events: [{at: 1s, say: stop}]}\n", 5, 52,
-     "unknown say \"stop\"; known: approve, acknowledge, maintain, pause, resume, reset"},
+     "unknown say \"stop\"; known: approve, acknowledge, maintain, pause, resume, reset, decline"},
     {POLICY "  - {name: x, commands: [], events: [{at: 1s, say: pause, gap: 1s}]}\n", 5, 38,
      "one of say, gap, goodbye, hello and policy at a time"},
     {POLICY "  - {name: x, commands: [], events: [{at: 1s, say: maintain}]}\n", 5, 38,

@@ -73,7 +73,7 @@ struct command_end {
 };
 
 struct operator_order {
-    uint64_t incident;    /* approve, acknowledge; else 0 */
+    uint64_t incident;    /* approve, decline, acknowledge; else 0 */
     duration maintain_ns; /* maintain: event.node is left alone for so long from now; 0 ends it */
     uint32_t plan;        /* approve: the plan that the person saw, incident.plan */
     uint8_t word;         /* enum operator_word */

@@ -61,7 +61,7 @@ struct test_event {
     duration at;                       /* from the start of the case */
     uint32_t node;                     /* NO_INDEX: none */
     uint8_t word;                      /* TEST_SAY: enum operator_word */
-    char incident[DETECTOR_NAME_SIZE]; /* approve, acknowledge: of this finding */
+    char incident[DETECTOR_NAME_SIZE]; /* approve, decline, acknowledge: of this finding */
     duration length_ns;                /* maintain, gap */
     const struct policy *policy;       /* TEST_POLICY */
 };
