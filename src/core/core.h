@@ -75,9 +75,9 @@ struct command_end {
 struct operator_order {
     uint64_t incident;    /* approve, decline, acknowledge; else 0 */
     duration maintain_ns; /* maintain: event.node is left alone for so long from now; 0 ends it */
-    uint32_t plan;        /* approve: the plan that the person saw, incident.plan */
+    uint32_t plan;        /* approve, decline: the plan that the person saw, incident.plan */
     uint8_t word;         /* enum operator_word */
-    uint8_t remedy;       /* approve: its remedy; REMEDY_NONE: not said */
+    uint8_t remedy;       /* approve, decline: its remedy; REMEDY_NONE: not said */
     uint8_t reserved[2];
 };
 
