@@ -56,7 +56,7 @@ const columnName = (column, i) => (i === 0 ? 'Called by users: ' : 'Called by th
 const faultOn = id => store.faults.find(f => f.node === id && (f.state === 'active' || f.state === 'asked'))?.kind ?? null;
 
 const Card = memo(({node, zoned, fault}) => {
-  const s = node.samples ?? {}, quietFor = node.health === 'silent' ? ' ' + duration(Math.round(node.last_report_age_s ?? 0)) : '';
+  const s = node.samples ?? {}, age = node.last_report_age_s, quietFor = node.health === 'silent' && age != null ? ' ' + duration(Math.round(age)) : '';
   const known = node.health !== 'silent' && node.health !== 'gone';
   return html`<a class="card ${node.health}" href=${nodeHref(node.node)} data-node=${node.node}>
     <span class="card-head"><${Shape} health=${node.health} /><strong class="name">${node.node}</strong><span

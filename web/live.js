@@ -209,7 +209,9 @@ function hear(raw) {
   } else if (event.kind === 'control') {
     pollSoon();
     refreshPolicy();
-  } else if (event.kind !== 'notice') {
+  } else if (event.kind === 'notice') {
+    refreshPolicy();                // a new one is told by a notice
+  } else {
     refreshIncidents();
     refreshBlocked();
   }
@@ -297,8 +299,8 @@ async function stream() {
 export function startListening() {
   poll();
   stream();
-  // Leases end and plans lapse without an event that this page is sure to hear.
-  setInterval(() => { if (store.phase === 'live' && !document.hidden) refreshFaults(); }, 5000);
+  // Leases end, plans lapse and counts of what was held back rise without an event that this page is sure to hear.
+  setInterval(() => { if (store.phase === 'live' && !document.hidden) { refreshFaults(); refreshBlocked(); } }, 5000);
   setInterval(() => { if (store.phase === 'live' && !document.hidden && store.scenarios?.running) refreshScenarios(); }, 1000);
   setInterval(() => { if (store.phase === 'live' && !document.hidden) { refreshScenarios(); refreshIncidents(); } }, 15000);
   setInterval(noteStale, 500);

@@ -4,18 +4,18 @@ import {join} from 'node:path';
 import {Lab, open, story, finish, until, assert, home, policy, here} from './lib.mjs';
 
 const IMAGE = '<img src=x onerror="window.struck=1">', SCRIPT = '"><script>window.struck=1</script>';
-const LONG = 'W'.repeat(60), NAME = LONG.slice(0, 12), BACKWARDS = '\u202e\u200fexe.gnp\u2066';
+const LONG = 'W'.repeat(60), BACKWARDS = '\u202e\u200fexe.gnp\u2066';
 
 /* --- a fleet that means ill ---------------------------------------------------------------------------- */
 
 const scenarios = join(home, 'hostile');
 mkdirSync(scenarios);
 const harmless = readFileSync(join(here, '../../scenarios/cpu-spike.yaml'), 'utf8');
-writeFileSync(join(scenarios, IMAGE.replaceAll('"', '') + '.yaml'), harmless.replace(/^title:.*/m, `title: '${SCRIPT.replaceAll('>', '> ')}'`).replace('  The service', `  ${IMAGE} ${SCRIPT.replaceAll('>', '> ')} ${BACKWARDS} ${NAME}`));
+writeFileSync(join(scenarios, IMAGE.replaceAll('"', '') + '.yaml'), harmless.replace(/^title:.*/m, `title: '${SCRIPT}'`).replace('  The service', `  ${IMAGE} ${SCRIPT} ${BACKWARDS} ${LONG}`));
 
 const words = ['serve', '--ready-fd', '3', '--policy', policy, '--scenarios', scenarios, '--inject-gap', '0s'];
 let lab = await Lab.start(words), sequence = 0;
-const boot = '9f86d081884c7d65', node = '/v1/nodes/web-1', strange = NAME + '-2';
+const boot = '9f86d081884c7d65', node = '/v1/nodes/web-1', strange = LONG + '-2';
 const report = (more, samples = {cpu_utilization: 0.1, request_latency: 0.01, service_up: 0}) => lab.post(node + '/reports', {boot, sequence: ++sequence, samples, ...more});
 
 await lab.put(node, {boot, role: IMAGE, zone: SCRIPT, address: IMAGE, calls: [strange]});
