@@ -85,10 +85,7 @@ await story('paused by a click, nothing is done, and the page says why; resumed 
 });
 
 await story('in approve mode a waiting plan is shown; one is declined by a click, the next one approved', async () => {
-  const text = readFileSync(policy, 'utf8'), apply = async text => {
-    await lab.call('PUT', '/v1/policy', text, 'application/yaml');
-    await lab.post('/v1/resume');    // by whose event the page reads the policy anew; a new policy is a notice alone
-  };
+  const text = readFileSync(policy, 'utf8'), apply = text => lab.call('PUT', '/v1/policy', text, 'application/yaml');
   await apply(text.replace('mode: auto', 'mode: approve').replace('{do: clean_disk', '{do: restart_service, settle: 300ms, within: 20s}, {do: clean_disk'));
   try {
     await tab.getByText('Automation asks you first').waitFor();
