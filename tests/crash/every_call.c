@@ -76,7 +76,7 @@ static struct {
     uint64_t seed;
     unsigned cells, jobs, call;
     bool full, verbose;
-} options = {.cells = 40, .jobs = 4};
+} options = {.cells = 24, .jobs = 4};
 
 /* --- one cell, in a process of its own ------------------------------------------------------------------ */
 
