@@ -334,15 +334,21 @@ static const char *with_mode(const char *mode)
     return text;
 }
 
+/* Incident 1 of web-1 has plan 1, a restart, which waits for a person. */
+static void open_with_a_plan_that_waits(struct world *world)
+{
+    world_open(world, with_mode("approve"));
+    hello(world, "web-1");
+    WAIT_FOR(world, report(world, "web-1", 0.97) == 200 &&
+                        call(world, "GET", "/v1/incidents/1", NULL) == 200 && word(world, "block") &&
+                        strcmp(word(world, "block"), "approval") == 0);
+}
+
 static void approve_mode_waits_for_a_person(void **state)
 {
     (void)state;
     struct world world;
-    world_open(&world, with_mode("approve"));
-    hello(&world, "web-1");
-    WAIT_FOR(&world, report(&world, "web-1", 0.97) == 200 &&
-                         call(&world, "GET", "/v1/incidents/1", NULL) == 200 && word(&world, "block") &&
-                         strcmp(word(&world, "block"), "approval") == 0);
+    open_with_a_plan_that_waits(&world);
     assert_int_equal(
         call(&world, "POST", "/v1/incidents/1/approve", "{\"plan\":1,\"remedy\":\"drain_node\"}"), 409);
     assert_int_equal(call(&world, "POST", "/v1/incidents/1/approve", "{\"plan\":2}"), 409);
@@ -362,11 +368,7 @@ static void a_person_may_decline_a_plan(void **state)
 {
     (void)state;
     struct world world;
-    world_open(&world, with_mode("approve"));
-    hello(&world, "web-1");
-    WAIT_FOR(&world, report(&world, "web-1", 0.97) == 200 &&
-                         call(&world, "GET", "/v1/incidents/1", NULL) == 200 && word(&world, "block") &&
-                         strcmp(word(&world, "block"), "approval") == 0);
+    open_with_a_plan_that_waits(&world);
     assert_int_equal(call(&world, "POST", "/v1/incidents/1/decline", "{}"), 400);
     assert_int_equal(call(&world, "POST", "/v1/incidents/1/decline", "{\"plan\":2}"), 409);
     assert_int_equal(call(&world, "POST", "/v1/incidents/9/decline", "{\"plan\":1}"), 404);
