@@ -22,13 +22,14 @@ export const store = {
 const frames = [];                 // how long the last frames' work took, in ms, for tests and the curious
 window.homeostat = {frames, store};
 let draw = null, dirty = false, asked = false, waiting = [], rested = 0;
-const turns = new Map();           // work that can wait for a frame with room in it, by whom it is for
+const turns = new Map();           // work that can wait for a frame that draws nothing else, by whom it is for
 const ROOM_MS = 3;
 
 function frame() {
   const began = performance.now();
   asked = false;
-  if (dirty && draw && began >= rested) {
+  const drawing = dirty && draw && began >= rested;
+  if (drawing) {
     dirty = false;
     draw();
     // In a storm of events most of the time stays free for who presses a button.
@@ -40,7 +41,7 @@ function frame() {
   const calls = waiting;
   waiting = [];
   for (const call of calls) call();
-  if (turns.size && performance.now() - began < ROOM_MS) {
+  if (turns.size && !drawing && performance.now() - began < ROOM_MS) {
     const [whose, call] = turns.entries().next().value;
     turns.delete(whose);
     call();
