@@ -24,7 +24,7 @@ function automation() {
 export function HealthLine() {
   const now = useNow(400), {health} = store;
   if (store.phase === 'opening') return html`<p
-      class="health-line">${store.staleSince ? 'The control plane does not answer yet. Trying again…' : 'Asking the control plane…'}</p>`;
+      class="health-line">${store.needsToken ? 'The control plane answers only who has a token.' : store.staleSince ? 'The control plane does not answer yet. Trying again…' : 'Asking the control plane…'}</p>`;
   const counts = tally(), ago = Math.max(0, (now - store.lastEventAt) / 1000);
   const parts = HEALTHS.filter(word => counts[word]).map(word => `${counts[word].toLocaleString('en')} ${word}`);
   return html`<p class="health-line"><strong>${count(store.nodes.size, 'node')}</strong>${parts.length ? ', ' + parts.join(', ') : ''}.

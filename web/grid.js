@@ -53,7 +53,7 @@ export const FleetGrid = memo(() => {
       const some = room >= nodes.length ? nodes : nodes.slice(0, room);
       room -= some.length;
       return html`<${Group} key=${name}
-          name=${name} nodes=${some} size=${nodes.length} sign=${some.map(n => n.node + n.health[2]).join()} />`;
+          name=${name} nodes=${some} size=${nodes.length} sign=${some.map(n => n.node + ' ' + n.health).join()} />`;
     })}</${Panel}>`;
 }, ({version, samples}) => [version, samples]);
 

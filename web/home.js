@@ -27,7 +27,7 @@ export function Home() {
   const [part, setPart] = useState(0), ready = store.phase !== 'opening';
   useEffect(() => { if (ready && part < 3) setPart(part + 1); }, [ready, part]);
   if (store.phase === 'opening') return html`<h1>Fleet</h1><p
-      class="quiet">${store.staleSince ? 'The control plane does not answer. Is it running? Start it with ./run up.' : 'One moment…'}</p>`;
+      class="quiet">${store.needsToken ? 'It asks for a token.' : store.staleSince ? 'The control plane does not answer. Is it running? Start it with ./run up.' : 'One moment…'}</p>`;
   const {node, incident} = focusOf();
   if (!store.nodes.size) return html`<h1>Fleet</h1><${Panel} title="No node has said hello yet" id="empty-title">
     <p>A node agent says hello by itself when it starts. <code>./run up</code> starts three; <code>examples/node-agent.sh</code> is one of thirty lines that you can read.</p></${Panel}>`;

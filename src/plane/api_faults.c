@@ -44,12 +44,8 @@ static void clear(struct plane *plane, struct request *request, uint64_t id)
     uint32_t cleared = 0;
     for (uint32_t i = 0; i < plane->faults.count; i++) {
         struct fault_row *row = &plane->faults.row[i];
-        if ((id && row->id != id) || fault_is_over(row) || fault_is_clearing(row))
-            continue;
-        fault_clear(row, plane->now);
-        record_fault(plane, row, "is being cleared");
-        wait_command(plane, row->node);
-        cleared++;
+        if ((!id || row->id == id) && strike_clear(plane, row))
+            cleared++;
     }
     faults_sweep(&plane->faults, plane->now);
     plane_rows_put(plane, true);

@@ -237,18 +237,13 @@ static bool move_below(struct plane *plane, struct request *request, struct mean
 
 /* --- what cannot be ------------------------------------------------------------------------------------- */
 
-static uint32_t place_of(const struct node *node)
-{
-    return node->synthetic ? FAULT_AT_SYNTHETIC : node->program ? FAULT_AT_PROGRAM : FAULT_AT_SERVICE;
-}
-
 static void refuse_place(struct request *request, const struct node *node, enum fault_kind kind)
 {
     size_t count;
     const char *names[FAULT_COUNT];
     char kinds[400];
     struct text text = text_over(kinds, sizeof(kinds));
-    fault_kind_names_at(place_of(node), names, &count);
+    fault_kind_names_at(node_place(node), names, &count);
     for (size_t i = 0; i < count; i++)
         text_addf(&text, "%s%s", i == 0 ? "" : i + 1 == count ? " or " : ", ", names[i]);
     server_problem(request, 422, "/kind", "%s %s; %s takes %s", node->name,
@@ -334,7 +329,7 @@ static bool can_be_done(struct plane *plane, struct request *request, const stru
 {
     if (node->gone)
         server_problem(request, 409, NULL, "%s has left the fleet", node->name);
-    else if (!(fault_infos[asked->fault.kind].places & place_of(node)))
+    else if (!(fault_infos[asked->fault.kind].places & node_place(node)))
         refuse_place(request, node, asked->fault.kind);
     else
         return is_free(plane, request, asked, node->number, node->name) &&
@@ -407,9 +402,7 @@ static void promise(struct plane *plane, struct request *request, waiter_end *en
 static uint64_t ask_one(struct plane *plane, struct fault_asked asked, uint32_t node)
 {
     asked.node = node;
-    struct fault_row *row = faults_ask(&plane->faults, &asked, plane->now);
-    record_fault(plane, row, "is asked for");
-    return row->id;
+    return strike_ask(plane, &asked);
 }
 
 static void refuse_many(struct request *request)
@@ -427,7 +420,6 @@ static void ask_stall(struct plane *plane, struct request *request, const struct
         refuse_many(request);
         return;
     }
-    plane->struck_at = plane->now;
     promise(plane, request, stall_is_kept, ask_one(plane, asked->fault, NO_INDEX), 0);
 }
 
@@ -446,12 +438,8 @@ static void ask_nodes(struct plane *plane, struct request *request, const struct
         if (!can_be_done(plane, request, asked, roster_node(&plane->roster, meant.node[i])))
             return;
     uint64_t first = plane->faults.next_id;
-    for (uint32_t i = 0; i < meant.count; i++) {
-        ask_one(plane, asked->fault, meant.node[i]);
-        roster_node(&plane->roster, meant.node[i])->struck_at = plane->now;
-    }
     for (uint32_t i = 0; i < meant.count; i++)
-        wait_command(plane, meant.node[i]);
+        ask_one(plane, asked->fault, meant.node[i]);
     promise(plane, request, faults_are_kept, first, asked->on ? meant.count : 0);
 }
 

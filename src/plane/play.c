@@ -71,12 +71,9 @@ static void find_objection(const struct plane *plane, const struct world_fault *
 {
     const struct node *node = plane->roster.nodes[number];
     const char *kind = fault_kind_name((enum fault_kind)fault->kind);
-    uint32_t place = node->synthetic ? FAULT_AT_SYNTHETIC
-                     : node->program ? FAULT_AT_PROGRAM
-                                     : FAULT_AT_SERVICE;
     if (node->gone)
         text_addf(why, "%s has left the fleet", node->name);
-    else if (!(fault_infos[fault->kind].places & place))
+    else if (!(fault_infos[fault->kind].places & node_place(node)))
         text_addf(why, "%s cannot be on %s, which %s", kind, node->name,
                   node->synthetic ? "is synthetic" : "does not run the built-in service");
 }
@@ -170,7 +167,7 @@ static void strike(struct plane *plane, struct play_strike *strike)
     struct play_line *line = &plane->play->lines[strike->line];
     const struct world_fault *fault = &line->fault.fault;
     struct text why = text_over(line->trouble, sizeof line->trouble);
-    struct node *node = plane->roster.nodes[strike->node];
+    const struct node *node = plane->roster.nodes[strike->node];
     strike->done = true;
     find_objection(plane, fault, strike->node, &why);
     if (why.length == 0 && faults_same(&plane->faults, (enum fault_kind)fault->kind, strike->node))
@@ -187,12 +184,8 @@ static void strike(struct plane *plane, struct play_strike *strike)
                                 .intensity = fault->intensity,
                                 .lease_ns = strike->lease_ns,
                                 .period_ns = fault->period_ns};
-    struct fault_row *row = faults_ask(&plane->faults, &asked, plane->now);
-    strike->fault = row->id;
+    strike->fault = strike_ask(plane, &asked);
     line->struck++;
-    node->struck_at = plane->now;
-    record_fault(plane, row, "is asked for");
-    wait_command(plane, strike->node);
 }
 
 static void end(struct plane *plane, const char *how)
@@ -229,11 +222,8 @@ void play_stop(struct plane *plane)
     for (uint32_t i = 0; i < play->strike_count; i++) {
         struct fault_row *row =
             play->strikes[i].fault ? faults_find(&plane->faults, play->strikes[i].fault) : NULL;
-        if (!row || fault_is_over(row) || fault_is_clearing(row))
-            continue;
-        fault_clear(row, plane->now);
-        record_fault(plane, row, "is being cleared");
-        wait_command(plane, row->node);
+        if (row)
+            strike_clear(plane, row);
     }
     faults_sweep(&plane->faults, plane->now);
     end(plane, "was stopped");

@@ -107,6 +107,11 @@ struct node *roster_name(struct roster *roster, struct node *by, const char *nam
     return node;
 }
 
+uint32_t node_place(const struct node *node)
+{
+    return node->synthetic ? FAULT_AT_SYNTHETIC : node->program ? FAULT_AT_PROGRAM : FAULT_AT_SERVICE;
+}
+
 const char *roster_nearest(const struct roster *roster, const char *misspelt)
 {
     const char *names[1000];

@@ -121,6 +121,9 @@ const char *roster_nearest(const struct roster *roster, const char *misspelt);
 void roster_row(const struct roster *roster, const struct node *node, struct node_row *row);
 struct node *roster_restore(struct roster *roster, const struct node_row *row);
 
+/* Where a fault would be on it: FAULT_AT_SERVICE, FAULT_AT_PROGRAM or FAULT_AT_SYNTHETIC. */
+uint32_t node_place(const struct node *node);
+
 /* What the core is to be told of it. */
 void roster_hello(const struct node *node, struct hello *hello);
 

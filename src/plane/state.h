@@ -158,6 +158,14 @@ void record_health(struct plane *plane, struct node *node); /* tells watchers if
 void record_log(struct plane *plane, const char *line);
 void record_order_reason(struct plane *plane, struct order *order);
 
+/* --- strike.c ------------------------------------------------------------------------------------------ */
+
+/* Puts a fault on the board, records it, and wakes its node; returns its id. There must be room
+ * (faults_room). Not durable before plane_rows_put() has been called and the batch is. */
+uint64_t strike_ask(struct plane *plane, const struct fault_asked *asked);
+/* Asks its node to end it; false if it is over or being ended already. */
+bool strike_clear(struct plane *plane, struct fault_row *row);
+
 /* --- restore.c ----------------------------------------------------------------------------------------- */
 
 /* At the start: the clock, the roster, and the policy to begin with. False with a sentence and errno. */

@@ -63,6 +63,7 @@ for (const [nodes, samples] of [[20, 5], [1000, 3]]) {
       const tiles = tab.locator('.tile');
       await until('others are hidden', async () => { const n = await tiles.count(); return n > 0 && n < nodes; });
       const name = (await tiles.first().getAttribute('aria-label')).split(',')[0];
+      await tab.evaluate(keepStates, name);
       await tiles.first().click();
       await page.button(`Break ${name}`).click();
       await page.button('Break it').click();
@@ -73,10 +74,29 @@ for (const [nodes, samples] of [[20, 5], [1000, 3]]) {
       await page.charted();
       await page.picture('fleet-1000', true);
     });
+
+    await story('a tile takes every state that its node takes, and is healthy again', async () => {
+      await until('the node was ill, was healed and is well', () => tab.evaluate(() => [...held].some(state => state === 'ill' || state === 'healing') && shown.at(-1) === 'healthy' && shown.length > 1), 60);
+      const [held, shown] = await tab.evaluate(() => [[...window.held].sort(), [...new Set(window.shown)].sort()]);
+      assert.deepEqual(shown, held);
+    });
   }
   page.complain();
   await page.close();
   await lab.stop();
+}
+
+// Runs in the page: which states the store had for a node, and which its tile showed, frame by frame.
+function keepStates(name) {
+  window.held = new Set();
+  window.shown = [];
+  const look = () => {
+    const tile = document.querySelector(`.tile[aria-label^="${name},"]`), state = tile?.getAttribute('aria-label').split(', ')[1];
+    if (tile) held.add(homeostat.store.nodes.get(name).health);
+    if (state && state !== shown.at(-1)) shown.push(state);
+    requestAnimationFrame(look);
+  };
+  look();
 }
 
 // Gaps that a node agent tells of, each a notice to everybody: a thousand a second for some seconds.

@@ -1,6 +1,7 @@
 // A lab as people use it: things are broken by clicking, and the page shows how they are healed.
-import {readFileSync} from 'node:fs';
-import {Lab, open, story, finish, until, assert, remark, policy} from './lib.mjs';
+import {readFileSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {Lab, open, story, finish, until, assert, remark, policy, home} from './lib.mjs';
 
 const lab = await Lab.start(['up', '--interval', '300ms', '--policy', policy]);
 await lab.healthy(3);
@@ -116,6 +117,27 @@ await story('all are down, the breaker opens, and a click resets it', async () =
   await tab.getByText('3 healthy').waitFor({timeout: 60000});
 });
 
+await story('what a remedy left in force is taken back by a click, after a question', async () => {
+  const text = readFileSync(policy, 'utf8'), apply = text => lab.call('PUT', '/v1/policy', text, 'application/yaml');
+  await apply(text.replace('{do: clean_disk', '{do: shed_load'));
+  try {
+    await lab.post('/v1/faults', {kind: 'disk_full', node: 'api-1', alongside: true});
+    await until('load is shed', async () => (await lab.get('/v1/nodes/api-1')).standing.includes('shed_load'), 40);
+    await page.go('#/nodes/api-1');
+    await panel('standing-title').getByText('shed_load').waitFor();
+    await page.button('Undo').click();
+    await page.button('Leave it').click();
+    assert.deepEqual((await lab.get('/v1/nodes/api-1')).standing, ['shed_load']);
+    await page.button('Undo').click();
+    await page.button('Take it back').click();
+    await until('it is taken back', async () => (await lab.get('/v1/nodes/api-1')).standing.length === 0);
+    await panel('standing-title').waitFor({state: 'detached'});
+  } finally {
+    await lab.call('DELETE', '/v1/faults');
+    await apply(text);
+  }
+});
+
 /* --- faults and scenarios ------------------------------------------------------------------------------ */
 
 await story('a running fault is cleared by a click', async () => {
@@ -155,6 +177,28 @@ await story('it goes on: live again, without a reload', async () => {
   await page.button('Resume automation').click();
   await tab.getByText('Automation is on;').waitFor();
   assert.equal(await tab.evaluate(() => window.sameDocument), true);
+});
+
+/* --- with a token -------------------------------------------------------------------------------------- */
+
+await story('a control plane with tokens asks for one, refuses a wrong one, and opens with the right one', async () => {
+  const tokens = join(home, 'tokens'), right = '0123456789abcdef-operator';
+  writeFileSync(tokens, `operator ${right}\n`, {mode: 0o600});
+  const closed = await Lab.start(['serve', '--ready-fd', '3', '--policy', policy, '--token-file', tokens]);
+  const asked = await open(closed, {wait: false}), field = asked.page.getByRole('textbox', {name: 'Token'});
+  asked.expected.push(/Failed to load resource/);
+  await asked.page.getByText('It asks for a token.').waitFor();
+  await field.fill('0123456789abcdef-somebody');
+  await asked.button('Use it').click();
+  await asked.page.getByRole('dialog').getByRole('alert').waitFor();
+  assert.equal(await asked.page.evaluate(() => homeostat.store.phase), 'opening');
+  await field.fill(right);
+  await asked.button('Use it').click();
+  await asked.page.getByText(/Live, last event/).waitFor();
+  await asked.page.getByRole('dialog').waitFor({state: 'detached'});
+  asked.complain();
+  await asked.close();
+  await closed.stop();
 });
 
 await finish();
