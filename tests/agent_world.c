@@ -255,6 +255,8 @@ static void on_request(void *context, struct request *request)
     } else if (strcmp(method, "PUT") == 0) {
         world->hellos++;
         snprintf(world->boot, sizeof world->boot, "%s", json_string_value(json_object_get(body, "boot")));
+        const char *address = json_string_value(json_object_get(body, "address"));
+        snprintf(world->address, sizeof world->address, "%s", address ? address : "");
         world->service = (pid_t)json_integer_value(json_object_get(body, "pid"));
         answer_json(request,
                     json_pack("{s:s, s:i, s:f}", "node", "web-1", "epoch", world->epoch, "interval_s", 0.1));

@@ -29,7 +29,8 @@ struct world {
     int port;
     char folder[64], witness[96];
     pid_t agent;
-    char boot[17]; /* of the newest hello, like the next one */
+    char boot[17]; /* of the newest hello, like the next two */
+    char address[32];
     pid_t service;
     int hellos, goodbyes;
     json_t *commands, *faults; /* what the answers carry */

@@ -7,9 +7,14 @@
 
 #include "agent_world.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static void built_in(struct world *world)
 {
@@ -76,6 +81,19 @@ static void a_slow_link_is_cured_by_a_new_one(void **state)
          world_sample(world, "network_latency", 1) < 0.1 && world_sample(world, "error_ratio", 1) == 0);
 }
 
+/* A user whose request waits in the queue of the node's socket, since nobody accepts it. */
+static int queued_user(const struct world *world)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    unsigned port;
+    assert_int_equal(sscanf(world->address, "127.0.0.1:%u", &port), 1);
+    to.sin_port = htons((uint16_t)port);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(send(fd, "PING\r\n", 6, 0), 6);
+    return fd;
+}
+
 static void a_dead_relay_shows_as_a_dead_link(void **state)
 {
     struct world *world = *state;
@@ -88,11 +106,16 @@ static void a_dead_relay_shows_as_a_dead_link(void **state)
     kill(relay, SIGKILL);
     WAIT(world, 10,
          world_sample(world, "network_latency", 0) > 0.5 && world_sample(world, "error_ratio", 0) == 1);
+    int late = queued_user(world);
     world_order(world, 2, "reset_network");
     WAIT(world, 10, world_outcome_is(world, 2, "done"));
     WAIT(world, 10,
          world_sample(world, "network_latency", 1) < 0.1 && world_sample(world, "error_ratio", 1) == 0);
     assert_int_equal(world_starts(world), 1);
+    char answer[16]; /* it is turned away: a surge that queued at a dead link would outlive its fault */
+    assert_int_equal(recv(late, answer, sizeof answer, MSG_DONTWAIT), -1);
+    assert_int_equal(errno, ECONNRESET);
+    close(late);
 }
 
 static void a_hung_service_is_alive_and_silent_until_restarted(void **state)

@@ -1,6 +1,7 @@
 #include "agent/link.h"
 
 #include "agent/child.h"
+#include "agent/port.h"
 #include "base/clock.h"
 #include "agent/tree.h"
 
@@ -122,6 +123,8 @@ int link_replace(struct link *link, link_done *done, void *context)
     link->context = context;
     link->pid_before = link->relay.pid;
     if (!link->relay.pid) {
+        /* Who has waited since it died has mostly given up. Their requests would be a surge of their own. */
+        port_turn_away(link->options.listen_fd);
         finish(link, link_start(link));
         return 0;
     }

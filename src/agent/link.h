@@ -28,8 +28,9 @@ void link_free(struct link **link); /* kills the relay */
 int link_start(struct link *link);
 
 /* Ends the present relay (SIGTERM, after 200 ms SIGKILL) and starts the next. `done` is called once it is
- * there; it begins without a drain. -EBUSY while one replacement is under way. The caller says before, with
- * page_renew(), if the new one is to be free of what struck the old one. */
+ * there; it begins without a drain. If the relay is dead, who has queued since is turned away; else nobody
+ * is. -EBUSY while one replacement is under way. The caller says before, with page_renew(), if the new one is
+ * to be free of what struck the old one. */
 int link_replace(struct link *link, link_done *done, void *context);
 
 /* No new users from now on, until link_replace(). */

@@ -53,6 +53,20 @@ int port_listen(const char *text)
     return fd;
 }
 
+void port_turn_away(int fd)
+{
+    static const struct linger none = {.l_onoff = 1};
+    for (int i = 0; i < SOMAXCONN; i++) { /* as many as can be queued: it ends although more are coming */
+        int queued = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+        if (queued < 0 && errno == EAGAIN)
+            return;
+        if (queued < 0)
+            continue;
+        setsockopt(queued, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+        close(queued);
+    }
+}
+
 int port_of(int fd)
 {
     struct sockaddr_in address = {0};

@@ -9,6 +9,10 @@
  * descriptor (close-on-exec, non-blocking) or a negative errno; -EINVAL if the address is not one. */
 int port_listen(const char *address);
 
+/* Resets all who have connected to a listening, non-blocking socket and were not accepted yet. Does not wait.
+ */
+void port_turn_away(int fd);
+
 /* The port that a listening or bound socket has. */
 int port_of(int fd);
 
