@@ -1,4 +1,4 @@
-// The figures of bench/page.sh. Each is a median of several, taken by the page's own clock.
+// The figures of bench/page.sh. Each is a median of several by the page's own clock, unless it says otherwise.
 import {Lab, open, end, until, policy} from '../tests/web/lib.mjs';
 
 const PAINTS = 9, FRAMES_S = 15, ROUNDS = 3, BREAKS = 12;
@@ -59,7 +59,7 @@ async function frames(nodes) {
   figure(`frame_${nodes}_p99_ms`, median(p99s), 1, 'ms, 99 of 100 frames; what other programs took meanwhile is in it');
   figure(`frame_${nodes}_cpu_p99_ms`, share(cpu, 0.99), 1, `ms of CPU, 99 of 100 of ${cpu.length} frames, by the browser's own trace`);
   figure(`frame_${nodes}_cpu_max_ms`, Math.max(...cpu), 1, 'ms of CPU, the heaviest frame of all');
-  figure(`longest_task_${nodes}_ms`, median(tasks), 0, 'ms, the longest task of any kind in 15 s (0: none above 50)');
+  figure(`longest_task_${nodes}_ms`, median(tasks), 0, `ms, the longest task of any kind in ${FRAMES_S} s (0: none above 50)`);
   await page.close();
   await lab.stop();
 }

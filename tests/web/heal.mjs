@@ -7,6 +7,7 @@ const lab = await Lab.start(['up', '--interval', '300ms', '--policy', policy]);
 await lab.healthy(3);
 const page = await open(lab), {page: tab} = page;
 const panel = id => tab.locator(`section[aria-labelledby="${id}"]`);
+const usual = readFileSync(policy, 'utf8'), apply = text => lab.call('PUT', '/v1/policy', text, 'application/yaml');
 const incidentIs = (id, state) => until(`incident ${id} is ${state}`, async () => (await lab.get('/v1/incidents/' + id)).state === state, 40);
 
 /* --- from a fault to a post-mortem --------------------------------------------------------------------- */
@@ -86,8 +87,7 @@ await story('paused by a click, nothing is done, and the page says why; resumed 
 });
 
 await story('in approve mode a waiting plan is shown; one is declined by a click, the next one approved', async () => {
-  const text = readFileSync(policy, 'utf8'), apply = text => lab.call('PUT', '/v1/policy', text, 'application/yaml');
-  await apply(text.replace('mode: auto', 'mode: approve').replace('{do: clean_disk', '{do: restart_service, settle: 300ms, within: 20s}, {do: clean_disk'));
+  await apply(usual.replace('mode: auto', 'mode: approve').replace('{do: clean_disk', '{do: restart_service, settle: 300ms, within: 20s}, {do: clean_disk'));
   try {
     await tab.getByText('Automation asks you first').waitFor();
     await lab.post('/v1/faults', {kind: 'disk_full', node: 'api-1'});
@@ -101,7 +101,7 @@ await story('in approve mode a waiting plan is shown; one is declined by a click
     const {commands, verdict} = await lab.get('/v1/incidents/3');
     assert.deepEqual([commands.map(c => [c.remedy, c.by]), verdict], [[['clean_disk', 'person']], 'effective']);
   } finally {
-    await apply(text);
+    await apply(usual);
   }
   await tab.getByText('Automation is on;').waitFor();
 });
@@ -118,8 +118,7 @@ await story('all are down, the breaker opens, and a click resets it', async () =
 });
 
 await story('what a remedy left in force is taken back by a click, after a question', async () => {
-  const text = readFileSync(policy, 'utf8'), apply = text => lab.call('PUT', '/v1/policy', text, 'application/yaml');
-  await apply(text.replace('{do: clean_disk', '{do: shed_load'));
+  await apply(usual.replace('{do: clean_disk', '{do: shed_load'));
   try {
     await lab.post('/v1/faults', {kind: 'disk_full', node: 'api-1', alongside: true});
     await until('load is shed', async () => (await lab.get('/v1/nodes/api-1')).standing.includes('shed_load'), 40);
@@ -134,7 +133,7 @@ await story('what a remedy left in force is taken back by a click, after a quest
     await panel('standing-title').waitFor({state: 'detached'});
   } finally {
     await lab.call('DELETE', '/v1/faults');
-    await apply(text);
+    await apply(usual);
   }
 });
 
