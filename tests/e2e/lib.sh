@@ -15,19 +15,31 @@ homeostat() {
 
 # The process ids of everything that was started for this folder, with one look at all of them.
 processes() {
-    grep -lsz "^HOMEOSTAT_HOME=$folder\$" /proc/[0-9]*/environ | cut -d/ -f3
+    local environ
+    while read -r environ; do
+        environ=${environ#/proc/}
+        echo "${environ%/environ}"
+    done < <(grep -lsz "^HOMEOSTAT_HOME=$folder\$" /proc/[0-9]*/environ)
 }
 
 no_processes() {
     [[ -z $(processes) ]]
 }
 
+# Those whose command line has this in it. No process is started for each: where many labs run, that would be the larger
+# part of the work.
+matching() {
+    local process words
+    for process in $(processes); do
+        words=()
+        mapfile -d '' -t words 2>/dev/null <"/proc/$process/cmdline"
+        [[ " ${words[*]} " != *"$1"* ]] || echo "$process"
+    done
+}
+
 # Prints the process id of a node's service.
 service_of() {
-    local process
-    for process in $(processes); do
-        ! tr '\0' ' ' 2>/dev/null <"/proc/$process/cmdline" | grep -q " service --name $1 " || echo "$process"
-    done
+    matching " service --name $1 "
 }
 
 clean_up() {

@@ -36,14 +36,6 @@ all_healthy() {
     [[ $(homeostat nodes --json | grep -c '"health": "healthy"') -eq 3 ]]
 }
 
-# The processes whose command line has this in it.
-matching() {
-    local process
-    for process in $(processes); do
-        ! tr '\0' ' ' 2>/dev/null <"/proc/$process/cmdline" | grep -q -- "$1" || echo "$process"
-    done
-}
-
 # NAME: the sum of a counter of the control plane's.
 counted() {
     curl -sS "$url/metrics" | awk -v name="homeostat_$1" 'index($1, name) == 1 { sum += $2 } END { print sum + 0 }'
