@@ -98,27 +98,33 @@ static void on_conflict(struct text *sql, bool anew)
                   : " ON CONFLICT (node, metric, step_s, at) DO NOTHING; ");
 }
 
-static void roll_metric(const struct database *database, struct text *sql, const char *metric, instant from,
-                        bool anew)
+/* What one metric was for each node, of the `span` that roll_minute() reads. */
+static void roll_metric(struct text *sql, const char *metric, instant from)
 {
-    text_addf(
-        sql,
-        "INSERT INTO rollups SELECT node, '%s', %lld, %lld, min(v), max(v), avg(v), max(CASE WHEN at = "
-        "newest THEN v END), count(*) FROM (SELECT node, at, %s AS v, max(at) OVER (PARTITION BY node) AS "
-        "newest FROM ",
-        metric, minute_s, (long long)from, metric);
-    database->span_sql(sql, from, from + MINUTE - 1);
-    text_addf(sql, " AND %s IS NOT NULL) AS span GROUP BY node", metric);
-    on_conflict(sql, anew);
+    text_addf(sql,
+              "SELECT node, '%s', %lld, %lld, min(v), max(v), avg(v), max(CASE WHEN at = newest THEN v END), "
+              "count(*) FROM (SELECT node, at, %s AS v, max(at) OVER (PARTITION BY node) AS newest FROM span "
+              "WHERE %s IS NOT NULL) AS of_one GROUP BY node",
+              metric, minute_s, (long long)from, metric, metric);
 }
 
-/* Both marks go along: the hour's may have been taken back as well. */
+/* The samples are read once, whatever the number of metrics. Both marks go along: the hour's may have been
+ * taken back as well. */
 static void roll_minute(const struct database *database, struct text *sql, const struct history *history)
 {
-    bool anew = history->raw == INSTANT_NONE || history->minute >= history->raw;
+    instant from = history->minute;
+    text_add(sql, "WITH span AS MATERIALIZED (SELECT node, at");
     for (unsigned metric = 0; metric < METRIC_COUNT; metric++)
-        roll_metric(database, sql, metric_name((enum metric)metric), history->minute, anew);
-    set_mark(sql, "minute", history->minute + MINUTE);
+        text_addf(sql, ", %s", metric_name((enum metric)metric));
+    text_add(sql, " FROM ");
+    database->span_sql(sql, from, from + MINUTE - 1);
+    text_add(sql, ") INSERT INTO rollups ");
+    for (unsigned metric = 0; metric < METRIC_COUNT; metric++) {
+        text_add(sql, metric > 0 ? " UNION ALL " : "");
+        roll_metric(sql, metric_name((enum metric)metric), from);
+    }
+    on_conflict(sql, history->raw == INSTANT_NONE || from >= history->raw);
+    set_mark(sql, "minute", from + MINUTE);
     set_mark(sql, "hour", history->hour);
 }
 
