@@ -13,18 +13,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Sanitizers make a life several times as long: of its many calls they try fewer. */
-#if defined(__SANITIZE_ADDRESS__)
-#define CALLS_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define CALLS_SANITIZED 1
-#endif
-#endif
-#ifndef CALLS_SANITIZED
-#define CALLS_SANITIZED 0
-#endif
-
 enum calls_kind {
     CALLS_OPEN,
     CALLS_WRITE, /* to files: write, pwrite, writev, ftruncate */

@@ -3,19 +3,11 @@
 #define TESTS_SPOOL_WORLD_H
 
 #include "agent_world.h"
+#include "sanitized.h"
 
 #include "agent/spool.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SLOWER 20
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SLOWER 20
-#endif
-#endif
-#ifndef SLOWER
-#define SLOWER 1 /* sanitizers take their time */
-#endif
+#define SLOWER (SANITIZED ? 20 : 1)
 
 enum { FIRST_BOOT = 0xa1, SECOND_BOOT = 0xb2 };
 

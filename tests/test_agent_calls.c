@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "calls.h"
+#include "sanitized.h"
 
 #include "agent/journal.h"
 #include "agent/spool.h"
@@ -94,7 +95,7 @@ static void every_call(void (*life)(void), void (*judge)(const struct trouble *t
     for (size_t i = 0; i < sizeof troubles / sizeof troubles[0]; i++) {
         uint32_t lives = 0, stride = 1;
         if (troubles[i].kind == CALLS_WRITE && !getenv("HOMEOSTAT_EVERY_CALL"))
-            stride = CALLS_SANITIZED ? 7 : 3;
+            stride = SANITIZED ? 7 : 3;
         for (uint32_t k = 1 + (uint32_t)i % stride; live(&troubles[i], k, life); k += stride) {
             lives++;
             judge(&troubles[i]);

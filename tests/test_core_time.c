@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "base/check.h"
 #include "core/core.h"
+#include "sanitized.h"
 #include "story.h"
 
 #define POLICY                                                                                               \
@@ -46,17 +47,7 @@ enum {
 };
 
 /* Under the sanitizers a stream costs ten times as much. */
-#if defined(__SANITIZE_ADDRESS__)
-static unsigned streams = 30;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-static unsigned streams = 30;
-#else
-static unsigned streams = 300;
-#endif
-#else
-static unsigned streams = 300;
-#endif
+static unsigned streams = SANITIZED ? 30 : 300;
 static uint64_t first_seed = 1;
 
 static uint64_t next_random(uint64_t *x)

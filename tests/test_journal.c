@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "sanitized.h"
+
 #include "base/random.h"
 #include "base/text.h"
 #include "core/gate.h"
@@ -320,13 +322,15 @@ static void a_later_version_is_refused(void **state)
 
 /* --- ends and damage ------------------------------------------------------------------------------------ */
 
+enum { STRIDE = SANITIZED ? 7 : 1 }; /* in bytes: each of them, or a share */
+
 static void cut_at_any_byte_all_before_is_used(void **state)
 {
     (void)state;
     record_lab(path_of("cut.journal"), 12);
     struct bytes bytes = read_bytes(path_of("cut.journal"));
     uint64_t events = 0, torn = 0;
-    for (size_t length = 0; length < bytes.length; length++) {
+    for (size_t length = 0; length < bytes.length; length += STRIDE) {
         uint8_t *exact = malloc(length ? length : 1); /* so that a sanitizer sees who reads beyond */
         memcpy(exact, bytes.at, length);
         struct replay_result result = replay_bytes(exact, length);
@@ -337,7 +341,7 @@ static void cut_at_any_byte_all_before_is_used(void **state)
         torn += result.torn;
         free(exact);
     }
-    assert_true(events > 30 && torn > bytes.length / 2);
+    assert_true(events > 30 && torn > bytes.length / STRIDE / 2);
     free(bytes.at);
 }
 
@@ -346,7 +350,7 @@ static void any_flipped_bit_is_noticed(void **state)
     (void)state;
     record_lab(path_of("flip.journal"), 8);
     struct bytes bytes = read_bytes(path_of("flip.journal"));
-    for (size_t i = 0; i < bytes.length; i++) {
+    for (size_t i = 0; i < bytes.length; i += STRIDE) {
         bytes.at[i] ^= (uint8_t)(1u << i % 8);
         struct replay_result result = replay_bytes(bytes.at, bytes.length);
         assert_true(result.end != REPLAY_FINE || result.torn + result.damaged > 0);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "calls.h"
+#include "sanitized.h"
 
 #include "base/units.h"
 #include "core/core.h"
@@ -135,7 +136,7 @@ static void every_call(enum calls_kind kind, enum calls_fate fate, int error, bo
 {
     uint32_t lives = 0, words = 0, stride = 1;
     if (kind == CALLS_WRITE && !getenv("HOMEOSTAT_EVERY_CALL"))
-        stride = CALLS_SANITIZED ? 13 : 5;
+        stride = SANITIZED ? 13 : 5;
     bool met = true;
     for (uint32_t k = 1; met; lives += met, k += stride) {
         met = live(kind, fate, error, lasts, k);

@@ -5,6 +5,7 @@
  * Of the writes, of which there are hundreds, every eleventh (43rd with sanitizers); all with
  * HOMEOSTAT_EVERY_CALL=1. */
 #include "calls.h"
+#include "sanitized.h"
 #include "store_steps.h"
 
 #include <signal.h>
@@ -110,8 +111,7 @@ static void every_call(struct bench *bench, enum calls_kind kind, enum calls_fat
     tally = (struct tally){0};
     snprintf(calls->folder, sizeof calls->folder, "%s/", bench->folder);
     calls->skips_sync = true;
-    uint32_t stride =
-        kind == CALLS_WRITE && !getenv("HOMEOSTAT_EVERY_CALL") ? (CALLS_SANITIZED ? 43 : 11) : 1;
+    uint32_t stride = kind == CALLS_WRITE && !getenv("HOMEOSTAT_EVERY_CALL") ? (SANITIZED ? 43 : 11) : 1;
     for (uint32_t k = 1 + first++ % stride;; k += stride) {
         calls->kinds = 1u << kind;
         calls_begin(calls, fate, error, lasts, k);

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sanitized.h"
+
 #include "base/check.h"
 #include "policy/policy_file.h"
 #include "policy/policy_text.h"
@@ -85,7 +87,7 @@ static void test_the_world_takes_every_drawn_fault(void **state)
 {
     (void)state;
     struct swarm_outcome outcome;
-    for (uint64_t seed = 1; seed <= 100; seed++) {
+    for (uint64_t seed = 1; seed <= (SANITIZED ? 30 : 100); seed++) {
         struct swarm *swarm = draw(seed);
         uint64_t struck = 0;
         assert_true(swarm_run(swarm, NULL, false, &outcome));
