@@ -84,7 +84,7 @@ check_shell() {
 }
 
 run_tests() {
-    local names=() slow=(--no-suite slow) fuzz_seconds=30 web='' word
+    local names=() slow=(--no-suite slow) fuzz_seconds=15 web='' word
     for word; do
         case $word in
         --full) slow=() fuzz_seconds=600 ;;
@@ -111,9 +111,10 @@ run_tests() {
     # are measured against the clock, run alone (meson.build).
     local many=$((2 * $(nproc)))
     test_in "$build" --num-processes "$many" --no-suite e2e "${slow[@]}" "${names[@]}"
-    test_in "$build" --num-processes $(($(nproc) + 1)) --suite e2e "${slow[@]}" "${names[@]}"
+    test_in "$build" --num-processes $(($(nproc) + 1)) --suite timed "${slow[@]}" "${names[@]}"
+    test_in "$build" --num-processes $(($(nproc) + 1)) --suite e2e --no-suite timed "${slow[@]}" "${names[@]}"
     test_in "$build-asan" --timeout-multiplier 3 --num-processes "$many" --no-suite e2e --no-suite fuzz "${slow[@]}" "${names[@]}"
-    # All at a time, so that eleven searches take half a minute.
+    # All at a time, so that eleven searches take a quarter of a minute.
     HOMEOSTAT_FUZZ_SECONDS=$fuzz_seconds test_in "$build-asan" --suite fuzz --num-processes 12 "${names[@]}"
     sum_up "${names[@]}"
 }
