@@ -48,9 +48,9 @@ build_plain() {
 }
 
 build_with_sanitizers() {
-    # Lines are enough of debugging information to read a sanitizer's report by.
-    CC=clang configure "$build-asan" -Dbuildtype=debug -Doptimization=1 -Dc_args=-g1 -Db_sanitize=address,undefined \
-        -Db_lundef=false -Dfuzz=true && with_fuzz_targets && compile "$build-asan"
+    # Lines are enough of debugging information to read a sanitizer's report by; after one nothing goes on.
+    CC=clang configure "$build-asan" -Dbuildtype=debug -Doptimization=1 '-Dc_args=-g1 -fno-sanitize-recover=all' \
+        -Db_sanitize=address,undefined -Db_lundef=false -Dfuzz=true && with_fuzz_targets && compile "$build-asan"
 }
 
 # A folder from before there were fuzz targets has to be told of them.
@@ -107,10 +107,10 @@ run_tests() {
         ! clang_format >/dev/null || note 1 'layout of the C files' format --check
         ! command -v shellcheck >/dev/null || note 1 'shell scripts' check_shell
     fi
-    # More at a time than there are processors, since most of them mostly wait; of whole labs one more. Those that burn, or
-    # are measured against the clock, run alone (meson.build).
+    # More at a time than there are processors, since most of them mostly wait; of whole labs one more. Those that burn run
+    # alone (meson.build).
     local many=$((2 * $(nproc)))
-    test_in "$build" --num-processes "$many" --no-suite e2e "${slow[@]}" "${names[@]}"
+    test_in "$build" --num-processes $((many + 1)) --no-suite e2e "${slow[@]}" "${names[@]}"
     test_in "$build" --num-processes $(($(nproc) + 1)) --suite timed "${slow[@]}" "${names[@]}"
     test_in "$build" --num-processes $(($(nproc) + 1)) --suite e2e --no-suite timed "${slow[@]}" "${names[@]}"
     test_in "$build-asan" --timeout-multiplier 3 --num-processes "$many" --no-suite e2e --no-suite fuzz "${slow[@]}" "${names[@]}"

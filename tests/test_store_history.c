@@ -129,12 +129,13 @@ static bool count_row(void *context, const struct samples_row *row)
     return true;
 }
 
-/* Twelve hours: of the first six there are minutes and hours only. */
+/* Eight hours: of the first two there are minutes and hours only. */
 static void old_samples_go_and_their_history_stays(void **state)
 {
     struct bench *bench = *state;
     bench_open(bench);
-    enum { HOURS = 12, NODES = 8, AN_HOUR = 120 };
+    enum { HOURS = 8, RAW = 6, NODES = 20, AN_HOUR = 120 };
+    const instant raw_since = begin_at + (HOURS - RAW) * HOUR;
     for (int i = 0; i <= HOURS * AN_HOUR; i++)
         for (uint32_t node = 0; node < NODES; node++)
             put(bench, node, begin_at + i * 30 * SECOND, value_at(i));
@@ -142,18 +143,17 @@ static void old_samples_go_and_their_history_stays(void **state)
     wait_for_rollups(bench, 1, 3600, HOURS - 1);
     struct store *store = bench_reader(bench);
     instant raw_from = INSTANT_NONE, minutes_from;
-    while (raw_from != begin_at + 6 * HOUR) { /* ten minutes at a time */
-        assert_true(raw_from < begin_at + 6 * HOUR);
+    while (raw_from != raw_since) { /* ten minutes at a time */
+        assert_true(raw_from < raw_since);
         bench_commit(bench, ++ticket);
         assert_true(store_history(store, &raw_from, &minutes_from) >= 0);
     }
-    assert_int_equal(raw_from, begin_at + 6 * HOUR);
     assert_int_equal(minutes_from, begin_at);
     int early = 0, late = 0;
-    store_samples(store, 1, INSTANT_NONE, begin_at + 4 * HOUR, count_row, &early);
+    store_samples(store, 1, INSTANT_NONE, begin_at + 3 * HOUR / 2, count_row, &early);
     store_samples(store, 1, raw_from, INSTANT_NEVER, count_row, &late);
     assert_int_equal(early, 0);
-    assert_int_equal(late, 6 * AN_HOUR + 1);
+    assert_int_equal(late, RAW * AN_HOUR + 1);
     store_close(&store);
     const struct found *found = rollups(bench, 1, 3600);
     for (int hour = 0; hour < HOURS - 1; hour++) {
