@@ -7,6 +7,8 @@ import {inTurn, notInTurn} from './live.js';
 
 const WHOLE = new Set(['cpu_utilization', 'filesystem_utilization', 'node_memory_utilization', 'neighbour_cpu_utilization']);
 
+const NARROWEST = 120; // px that a chart can be drawn in
+
 let inks = null;
 const dark = matchMedia('(prefers-color-scheme: dark)');
 dark.addEventListener('change', () => { inks = null; for (const plot of alive) plot.redraw(false); });
@@ -30,52 +32,68 @@ function topOf(metric, data, thresholds) {
   return top > 0 ? top : 1;
 }
 
-// With a seam, so that it can be read across lines.
+// On a ground of its own, so that it can be read across lines.
 function write(ctx, text, x, y, scale) {
-  ctx.setLineDash([]);
-  ctx.lineWidth = 3 * scale;
-  ctx.lineJoin = 'round';
-  ctx.strokeStyle = ink('panel');
-  ctx.strokeText(text, x, y);
+  const wide = ctx.measureText(text).width, high = 12 * scale, colour = ctx.fillStyle;
+  ctx.fillStyle = ink('panel');
+  ctx.globalAlpha = 0.85;
+  ctx.fillRect((ctx.textAlign === 'right' ? x - wide : x) - 2 * scale, ctx.textBaseline === 'top' ? y - scale : y - high, wide + 4 * scale, high + scale);
+  ctx.globalAlpha = 1;
+  ctx.fillStyle = colour;
   ctx.fillText(text, x, y);
 }
 
-// Shaded: while a fault was on. Lines: when it was found, acted on, and judged.
+// Whether the curve is in the upper half there: a word then goes to the lower one.
+function isHigh(u, at) {
+  return (u.data[1][u.valToIdx(at)] ?? 0) > u.scales.y.max / 2;
+}
+
+// The names of faults above, each where the one before it leaves room.
+function writeSpans(u, spans, scale) {
+  const {ctx} = u, {left, top, width} = u.bbox, {min, max} = u.scales.x;
+  let freeFrom = left;
+  ctx.fillStyle = ink('fault-ink');
+  ctx.textBaseline = 'top';
+  for (const m of spans) {
+    const a = Math.max(left, u.valToPos(m.from, 'x', true));
+    if ((m.to ?? max) < min || m.from > max || a < freeFrom) continue;
+    const wide = ctx.measureText(m.text).width, at = Math.min(a + 4 * scale, left + width - wide - 2 * scale);
+    write(ctx, m.text, at, top + 3 * scale, scale);
+    freeFrom = at + wide + 8 * scale;
+  }
+}
+
+// What lines say, those that stand close together as one, in the half that the curve leaves free.
+function writeLines(u, lines, scale) {
+  const {ctx} = u, {left, top, width, height} = u.bbox, groups = [];
+  for (const m of lines) {
+    const at = u.valToPos(m.at, 'x', true), last = groups.at(-1);
+    if (last && at - last.x < 70 * scale) { last.words.add(m.text); last.x = at; } else groups.push({x: at, first: at, at: m.at, words: new Set([m.text])});
+  }
+  ctx.fillStyle = ink('quiet');
+  for (const group of groups) {
+    const text = [...group.words].join(', '), wide = ctx.measureText(text).width, low = isHigh(u, group.at);
+    ctx.textBaseline = low ? 'bottom' : 'top';
+    write(ctx, text, group.x + 4 * scale + wide > left + width ? Math.max(left + 2 * scale, group.first - wide - 4 * scale) : group.x + 4 * scale,
+      low ? top + height - 3 * scale : top + 17 * scale, scale);
+  }
+}
+
+// Shaded: while a fault was on. Lines: when it was found, acted on, and judged. The words come last, over everything.
 function drawMarks(u, marks, labelled) {
-  const {ctx} = u, {left, top, width, height} = u.bbox, scale = devicePixelRatio || 1;
-  const x = at => u.valToPos(at, 'x', true), font = 11 * scale;
+  const {ctx} = u, {left, top, width, height} = u.bbox, scale = devicePixelRatio || 1, {min, max} = u.scales.x;
+  const x = at => u.valToPos(at, 'x', true), lines = marks.lines.filter(m => m.at >= min && m.at <= max);
   ctx.save();
   ctx.beginPath();
   ctx.rect(left, top, width, height);
   ctx.clip();
-  ctx.font = `${font}px system-ui, sans-serif`;
-  ctx.textBaseline = 'top';
-  ctx.textAlign = 'left';
-  const {min, max} = u.scales.x;
-  let freeFrom = left;
+  ctx.fillStyle = ink('fault');
   for (const m of marks.spans) {
-    const to = m.to ?? max;
-    if (to < min || m.from > max) continue;
-    const a = Math.max(left, x(m.from)), b = Math.min(left + width, x(to));
-    ctx.fillStyle = ink('fault');
+    if ((m.to ?? max) < min || m.from > max) continue;
+    const a = Math.max(left, x(m.from)), b = Math.min(left + width, x(m.to ?? max));
     ctx.fillRect(a, top, Math.max(b - a, 2 * scale), height);
-    if (labelled && a >= freeFrom) {
-      ctx.fillStyle = ink('fault-ink');
-      const wide = ctx.measureText(m.text).width, at = Math.min(a + 4 * scale, left + width - wide - 2 * scale);
-      write(ctx, m.text, at, top + 3 * scale, scale);
-      freeFrom = at + wide + 8 * scale;
-    }
   }
-  let group = null;
-  const flush = () => {
-    if (!group || !labelled) return;
-    ctx.fillStyle = ink('quiet');
-    ctx.textBaseline = 'bottom';
-    const text = [...new Set(group.words)].join(', '), wide = ctx.measureText(text).width;
-    write(ctx, text, group.x + 4 * scale + wide > left + width ? group.first - wide - 4 * scale : group.x + 4 * scale, top + height - 3 * scale, scale);
-  };
-  for (const m of marks.lines) {
-    if (m.at < min || m.at > max) continue;
+  for (const m of lines) {
     const at = Math.round(x(m.at)) + 0.5;
     ctx.strokeStyle = ink(m.tone);
     ctx.lineWidth = (m.tone === 'quiet' ? 1 : 1.5) * scale;
@@ -84,9 +102,13 @@ function drawMarks(u, marks, labelled) {
     ctx.moveTo(at, top);
     ctx.lineTo(at, top + height);
     ctx.stroke();
-    if (group && at - group.x < 70 * scale) { group.words.push(m.text); group.x = at; } else { flush(); group = {x: at, first: at, words: [m.text]}; }
   }
-  flush();
+  if (labelled) {
+    ctx.font = `${11 * scale}px system-ui, sans-serif`;
+    ctx.textAlign = 'left';
+    writeSpans(u, marks.spans, scale);
+    writeLines(u, lines, scale);
+  }
   ctx.restore();
 }
 
@@ -169,8 +191,10 @@ export function Chart({id, metric, view, marks, thresholds, onZoom, group, label
       }
     };
     const watcher = new ResizeObserver(([entry]) => {
-      const wide = Math.max(160, Math.floor(entry.contentRect.width));
-      if (wide !== width) { width = wide; inTurn(watcher, fit); }
+      const wide = Math.floor(entry.contentRect.width);
+      if (wide < NARROWEST || wide === width) return; // hidden, or being laid out: another notice follows
+      width = wide;
+      inTurn(watcher, fit);
     });
     watcher.observe(box.current);
     return () => {

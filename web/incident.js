@@ -63,8 +63,8 @@ function Figures({incident}) {
   if (!rows.length) return html`<p
       class="quiet">This finding rests on no figure: ${incident.timeline?.[0]?.text ?? 'it is about silence'}.</p>`;
   return html`<div class="scroll" tabindex="0" role="region"
-      aria-label="Figures before and after"><table><thead><tr><th scope="col">metric</th><th scope="col">counts as ill</th><th scope="col"
-      class="num">when it was found</th><th scope="col" class="num">afterwards</th></tr></thead>
+      aria-label="Figures before and after"><table><thead><tr><th scope="col">metric</th><th scope="col">ill when</th><th scope="col"
+      class="num">found</th><th scope="col" class="num">after</th></tr></thead>
     <tbody>${rows.map(e => html`<tr><th scope="row">${metricLabel(e.metric)}</th><td>${conditionText(e)}</td><td
         class="num fixed">${measure(e.metric, e.before)}</td><td class="num fixed">${measure(e.metric, e.after)}</td>
         </tr>`)}</tbody></table></div>`;

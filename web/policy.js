@@ -51,7 +51,7 @@ export function thresholdsOf(metric) {
   const {detectors, lines} = policyNow();
   if (!lines.has(metric)) {
     const of = first => metricUnit(metric) === 'flag' ? [] : detectors.flatMap(d => d.terms.filter((t, i) => t.metric === metric && t.sign[0] === '>' && (i === 0) === first)
-      .map(t => ({value: t.value, text: exact(metricUnit(metric), t.value) + (first && timeOf(d.for) ? ' for ' + timeOf(d.for) : '')})));
+      .map(t => ({value: t.value, text: exact(metricUnit(metric), t.value) + (first && parseFloat(timeOf(d.for)) > 0 ? ' for ' + timeOf(d.for) : '')})));
     const found = of(true).length ? of(true) : of(false).sort((a, b) => a.value - b.value).slice(0, 1);
     lines.set(metric, [...new Map(found.map(t => [t.value, t])).values()].slice(0, 2));
   }
