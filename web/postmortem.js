@@ -1,5 +1,5 @@
 // An incident as a Markdown post-mortem, made here. Texts of others are quoted so that they stay text.
-import {moment, duration, measure, metricLabel, OUTCOMES, VERDICTS, REMEDIES, BLOCKS} from './words.js';
+import {duration, measure, metricLabel, OUTCOMES, VERDICTS, REMEDIES, BLOCKS} from './words.js';
 import {conditionText} from './steps.js';
 
 // Neither Markdown nor HTML may come of what a node, a policy or a fault says.
@@ -26,7 +26,7 @@ export function postmortem(i) {
     ['fixed', utc(i.fixed_at), duration(i.fixed_after_s)],
     ['proved', utc(i.closed_at), duration(i.proved_after_s)]]));
   say('## Evidence');
-  say(i.evidence?.length ? table(['metric', 'counts as ill', 'found', 'afterwards'], i.evidence.map(v =>
+  say(i.evidence?.length ? table(['metric', 'ill when', 'found', 'after'], i.evidence.map(v =>
     [e(metricLabel(v.metric)), e(conditionText(v)), e(measure(v.metric, v.before)), e(measure(v.metric, v.after))])) : 'It rests on no figure.');
   say('## What was done');
   say(i.commands?.length ? i.commands.map(c => `- ${utc(c.ordered_at)}: ${e(c.remedy)}${REMEDIES[c.remedy] ? ' (' + e(REMEDIES[c.remedy]) + ')' : ''}, attempt ${Number(c.attempt)}, by ${e(c.by)}: **${e(OUTCOMES[c.outcome] ?? c.outcome)}**${c.took_s != null ? ' after ' + duration(c.took_s) : ''}${c.detail ? '; ' + e(c.detail) : ''}`).join('\n') : 'Nothing.');
@@ -36,7 +36,7 @@ export function postmortem(i) {
   say((i.timeline ?? []).map(l => `- ${utc(l.at)} **${e(l.step)}** ${e(l.text)}`).join('\n'));
   say('## To be filled in by people');
   say('- What did users notice?', '- What went well, what did not, where were we lucky?', '- What do we change?');
-  say(`Written by homeostat on ${moment(new Date())}.`);
+  say(`Written by homeostat on ${utc(new Date())}.`);
   return out.join('\n');
 }
 

@@ -12,7 +12,7 @@ export const METRICS = {
   offered_load: {label: 'offered load', unit: 'times', help: 'what users ask for, in multiples of what the node is provisioned for'},
   network_loss: {label: 'network loss', unit: 'ratio', help: 'share of pings that are lost'},
   storage_error_ratio: {label: 'storage errors', unit: 'ratio', help: 'share of writes that fail'},
-  filesystem_utilization: {label: 'disk', unit: 'ratio', help: 'how full the disk is'},
+  filesystem_utilization: {label: 'filesystem', unit: 'ratio', help: 'how full the node’s disk is'},
   node_memory_utilization: {label: 'memory of the node', unit: 'ratio', help: 'share of the node’s memory that is in use'},
   service_up: {label: 'service', unit: 'flag', help: '1: the service runs, 0: it does not'},
   service_starts: {label: 'starts', unit: 'count', help: 'how often the service has been started'},

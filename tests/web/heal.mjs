@@ -41,8 +41,8 @@ await story('its page tells four steps, with evidence, and figures before and af
   await panel('steps-title').locator('.step', {hasText: 'proved after'}).waitFor();
   const steps = await panel('steps-title').locator('.step').allInnerTexts();
   assert.equal(steps.length, 4);
-  for (const [i, word] of [/^Detect.*disk was \d+ %; ill is > 80 %.*broken on purpose: disk_full/s, /^Plan.*clean_disk/is,
-    /^Act.*clean_disk done after/is, /^Verify.*effective: it helped.*disk \d+ % → (< )?[\d.]+ %/s].entries())
+  for (const [i, word] of [/^Detect.*filesystem was \d+ %; ill is > 80 %.*broken on purpose: disk_full/s, /^Plan.*clean_disk/is,
+    /^Act.*clean_disk done after/is, /^Verify.*effective: it helped.*filesystem \d+ % → (< )?[\d.]+ %/s].entries())
     assert.match(steps[i].replace(/\u00a0/g, ' '), word);
   const [before, after] = await panel('figures-title').locator('tbody td.num').allInnerTexts();
   const figure = text => +/[\d.]+/.exec(text)[0];
@@ -67,7 +67,8 @@ await story('it is exported as a post-mortem in Markdown', async () => {
   assert.match(name, /\.md$/);
   assert.match(text, /^# Incident 1: full-disk on web-1\n/);
   for (const heading of ['In short', 'Evidence', 'What was done', 'Timeline', 'To be filled in by people']) assert.ok(text.includes(`\n## ${heading}\n`), heading);
-  assert.match(text, /\| disk \| .*80.*%.*\|/);
+  assert.match(text, /\| filesystem \| .*80.*%.*\|/);
+  assert.match(text, /Written by homeostat on \d{4}-\d\d-\d\d [\d:.]+ UTC\./);
   assert.match(text, /clean\\?_disk.*attempt 1.*\*\*done\*\*/);
 });
 
