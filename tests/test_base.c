@@ -323,6 +323,7 @@ static void a_misspelt_word_finds_the_nearest(void **state)
     assert_string_equal(text_nearest("cpu_utilisation", words, COUNT_OF(words)), "cpu_utilization");
     assert_string_equal(text_nearest("restrat_service", words, COUNT_OF(words)), "restart_service");
     assert_string_equal(text_nearest("service_restart_", words, 0) ? "found" : "none", "none");
+    assert_string_equal(text_nearest("RESTART_SERVICE", words, COUNT_OF(words)), "restart_service");
     assert_string_equal(text_nearest("pu", words, COUNT_OF(words)), "up"); /* a swap counts once */
     assert_string_equal(text_nearest("up", words, COUNT_OF(words)), "up");
     assert_null(text_nearest("banana", words, COUNT_OF(words)));

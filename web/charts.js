@@ -63,16 +63,16 @@ function writeSpans(u, spans, scale) {
   }
 }
 
-// What lines say, those that stand close together as one, in the half that the curve leaves free.
+// What lines say, in the half that the curve leaves free: as one where a word would lie on the next.
 function writeLines(u, lines, scale) {
-  const {ctx} = u, {left, top, width, height} = u.bbox, groups = [];
+  const {ctx} = u, {left, top, width, height} = u.bbox, groups = [], textOf = group => [...group.words].join(', ');
   for (const m of lines) {
     const at = u.valToPos(m.at, 'x', true), last = groups.at(-1);
-    if (last && at - last.x < 70 * scale) { last.words.add(m.text); last.x = at; } else groups.push({x: at, first: at, at: m.at, words: new Set([m.text])});
+    if (last && at - last.x < ctx.measureText(textOf(last)).width + 10 * scale) { last.words.add(m.text); last.x = at; } else groups.push({x: at, first: at, at: m.at, words: new Set([m.text])});
   }
   ctx.fillStyle = ink('quiet');
   for (const group of groups) {
-    const text = [...group.words].join(', '), wide = ctx.measureText(text).width, low = isHigh(u, group.at);
+    const text = textOf(group), wide = ctx.measureText(text).width, low = isHigh(u, group.at);
     ctx.textBaseline = low ? 'bottom' : 'top';
     write(ctx, text, group.x + 4 * scale + wide > left + width ? Math.max(left + 2 * scale, group.first - wide - 4 * scale) : group.x + 4 * scale,
       low ? top + height - 3 * scale : top + 17 * scale, scale);

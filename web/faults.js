@@ -53,7 +53,8 @@ export function FaultsView({onBreak}) {
   const [shown, setShown] = useState(30), past = store.allFaults.filter(f => f.state === 'ended' || f.state === 'failed');
   return html`<h1>Faults</h1><p
       class="lead">A fault is a trouble that is made on purpose. Each ends by itself after a while, whatever happens; a cure ends it sooner.</p>
-    <div class="columns"><div class="main-column">
+    <div class="columns aside-first"><aside class="side-column" aria-label="Faults that are on"><${RunningFaults} /></aside>
+      <div class="main-column">
       <${Scenarios} />
       <${Panel} title="Broken before" id="past-title">${past.length ? html`<div class="scroll" tabindex="0" role="region"
           aria-label="Table of past faults"><table>
@@ -62,9 +63,9 @@ export function FaultsView({onBreak}) {
         <tbody>${past.slice(0, shown).map(f => html`<tr key=${f.id}><td class="num">${f.id}</td><td
             class="fixed nowrap">${moment(f.asked_at)}</td><td>${f.kind}</td><td><${NodeLink} node=${f.node} /></td>
           <td>${f.state === 'failed' ? html`<span class="ink-ill">failed</span>: ${f.reason}` : REASONS[f.reason] ?? f.reason}</td><td
-              class="num fixed">${f.injected_at && f.ended_at ? duration((Date.parse(f.ended_at) - Date.parse(f.injected_at)) / 1000) : '–'}</td><td>${effectText(f)}</td></tr>`)}</tbody></table></div>
+              class="num fixed">${f.injected_at && f.ended_at ? duration((Date.parse(f.ended_at) - Date.parse(f.injected_at)) / 1000) : '–'}</td><td class="wide">${effectText(f)}</td></tr>`)}</tbody></table></div>
         ${past.length > shown && html`<p><button onClick=${() => setShown(shown + 50)}>Show more</button></p>`}` : html`<p
             class="quiet">Nothing has been broken yet. <button class="small"
             onClick=${() => onBreak(null)}>Break the first thing</button></p>`}</${Panel}>
-    </div><aside class="side-column" aria-label="Faults that are on"><${RunningFaults} /></aside></div>`;
+    </div></div>`;
 }

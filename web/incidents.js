@@ -13,7 +13,7 @@ export function IncidentTable({incidents, empty}) {
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Table of incidents"><table class="incidents"><thead><tr>
       <th scope="col" class="num">id</th><th scope="col">opened</th><th scope="col">node</th><th scope="col">finding</th>
           <th scope="col">remedy</th><th scope="col">state</th><th scope="col" class="num">detected</th><th scope="col"
-          class="num">recovered</th></tr></thead>
+          class="num">proved</th></tr></thead>
     <tbody>${incidents.map(i => html`<tr key=${i.id}>
       <td class="num"><a href=${incidentHref(i.id)} aria-label=${'Incident ' + i.id}>${i.id}</a></td>
       <td class="fixed nowrap">${moment(i.opened_at)}</td><td><${NodeLink} node=${i.node} /></td><td>${i.finding}</td>

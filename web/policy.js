@@ -77,7 +77,7 @@ export function PolicyView() {
     <${Panel} title="Who is in charge"
         id="charge-title"><p>Mode: <strong>${policy.mode}</strong> (${MODES[policy.mode] ?? policy.mode}). Breaker: <strong>${health?.breaker_open ? 'open' : 'closed'}</strong>. Nodes in work: <strong>${health?.disrupted} of ${health?.budget}</strong>.</p>
       <p class="quiet">The breaker opens when so much of the fleet is ill or silent that the cause is probably not on the nodes. A person closes it again.</p>
-      <p><${Act} run=${async () => { await post('/v1/reset'); pollSoon(); }} said="The breaker is reset.">Reset the breaker</${Act}></p>
+      ${health?.breaker_open && html`<p><${Act} run=${async () => { await post('/v1/reset'); pollSoon(); }} said="The breaker is reset.">Reset the breaker</${Act}></p>`}
           </${Panel}>
     <${Panel} title="The whole policy, every default written out" id="text-title"><pre class="policy" tabindex="0"
         aria-label="Text of the policy">${policy.text}</pre>

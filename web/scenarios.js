@@ -39,7 +39,7 @@ export function Scenarios() {
   return html`${run && html`<${Panel} title=${(run.ended ? 'Last scenario: ' : 'Running: ') + run.name} id="scenario-running"
       aside=${!run.ended && html`<${Stop} run=${run} />`}><${Progress} run=${run} /></${Panel}>`}
     <${Panel} title="Scenarios" id="scenarios-title"><p
-        class="quiet">A scenario breaks several things, one after the other, as a bad day would. Start one and go to the fleet to watch.</p>
+        class="quiet">A scenario breaks one thing or several, each at its time, as a bad day would. Start one and go to the fleet to watch.</p>
       ${playable.length ? html`<ul
           class="scenarios">${playable.map(s => html`<${Scenario} key=${s.name} scenario=${s} />`)}</ul>` : html`<p>None suits this fleet.</p>`}
       ${others.length > 0 && html`<details class="more"><summary>${others.length} that do not suit this fleet</summary><ul

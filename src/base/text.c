@@ -317,6 +317,12 @@ static unsigned least(unsigned a, unsigned b)
     return a < b ? a : b;
 }
 
+/* Whether they are the same letter, small or large. */
+static bool is_same(char a, char b)
+{
+    return (a >= 'A' && a <= 'Z' ? a + ('a' - 'A') : a) == (b >= 'A' && b <= 'Z' ? b + ('a' - 'A') : b);
+}
+
 /* How many insertions, deletions, exchanges and swaps of neighbours lead from `a` to `b` (optimal string
  * alignment: no place is edited twice). Both are at most WORD_MAX long. */
 static unsigned distance(const char *a, size_t a_length, const char *b, size_t b_length)
@@ -328,8 +334,8 @@ static unsigned distance(const char *a, size_t a_length, const char *b, size_t b
     for (size_t i = 1; i <= a_length; i++) {
         now[0] = (unsigned)i;
         for (size_t j = 1; j <= b_length; j++) {
-            now[j] = least(before[j - 1] + (a[i - 1] != b[j - 1]), least(before[j], now[j - 1]) + 1);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+            now[j] = least(before[j - 1] + !is_same(a[i - 1], b[j - 1]), least(before[j], now[j - 1]) + 1);
+            if (i > 1 && j > 1 && is_same(a[i - 1], b[j - 2]) && is_same(a[i - 2], b[j - 1]))
                 now[j] = least(now[j], two_before[j - 2] + 1);
         }
         unsigned *free_row = two_before;

@@ -204,8 +204,13 @@ int verb_inject(const struct verb *verb, int argc, char **argv)
     if (count == 0)
         return fail(EXIT_USAGE, "inject: it is '%s inject KIND NODE'; '%s inject --list' names the kinds",
                     program_name(), program_name());
+    if (fault_kind_of(argv[1]) < 0 && count > 1 && fault_kind_of(argv[2]) >= 0)
+        return fail(EXIT_USAGE, "inject: the fault comes before the node: '%s inject %s %s'", program_name(),
+                    argv[2], argv[1]);
     if (!read_kind_word("inject", argv[1], &wish.kind))
         return EXIT_USAGE;
+    if (wish.lease_ns > 0 && (wish.lease_ns < SECOND || wish.lease_ns > HOUR))
+        return fail(EXIT_USAGE, "inject: --lease lies between 1s and 1h");
     code = read_target(&wish, argv + 2, count - 1);
     return code == EXIT_DONE ? inject(&source, &wish, json) : code;
 }
@@ -318,10 +323,12 @@ int verb_clear(const struct verb *verb, int argc, char **argv)
     if (code >= 0)
         return code;
     unsigned long long id;
-    if (count == 1 && !parse_id(argv[1], &id))
-        return fail(EXIT_USAGE, "clear: '%s' is not the number of a fault; '%s faults' lists them", argv[1],
-                    program_name());
-    if (count == 1)
+    bool one = count == 1 && strcmp(argv[1], "all") != 0;
+    if (one && !parse_id(argv[1], &id))
+        return fail(EXIT_USAGE,
+                    "clear: '%s' is not the number of a fault; '%s faults' lists them, '%s clear' clears all",
+                    argv[1], program_name(), program_name());
+    if (one)
         snprintf(path, sizeof path, "/v1/faults/%llu", id);
     json_t *answer = NULL;
     code = source_call(&source, "DELETE", path, NULL, NULL, &answer);

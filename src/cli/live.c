@@ -173,7 +173,9 @@ static void print_places(const struct live *live)
         return;
     const struct scenario *scenario = live->scenario;
     printf("\n  %s\n\n", scenario->title[0] ? scenario->title : live->options.path);
-    printf("  homeostat up    control plane  http://127.0.0.1:%d\n", fleet_port(live->fleet));
+    printf("  homeostat up    dashboard      http://127.0.0.1:%d/   (open it in a browser)\n",
+           fleet_port(live->fleet));
+    printf("                  control plane  http://127.0.0.1:%d\n", fleet_port(live->fleet));
     printf("                  database       %s\n", live->options.database);
     printf("                  policy         %s\n",
            live->options.policy_path ? live->options.policy_path : "the default");

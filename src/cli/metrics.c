@@ -172,7 +172,7 @@ int verb_metrics(const struct verb *verb, int argc, char **argv)
     int code = flags_read(verb, flags, argc, argv, 2, 2, &count);
     if (code >= 0)
         return code;
-    char error[160];
+    char error[512];
     question.node = argv[1];
     question.metric = argv[2];
     if (!text_is_name(question.node, NODE_NAME_SIZE - 1))

@@ -1,6 +1,7 @@
 /* What a person can say to a running control plane: approve, decline, acknowledge, maintain, undo, pause,
  * resume, reset. */
 #include "cli/cli.h"
+#include "cli/hint.h"
 #include "cli/show.h"
 #include "cli/source.h"
 
@@ -58,8 +59,9 @@ static const char *why_not_approvable(const char *state)
 }
 
 /* An approval is bound to the plan that the person was shown: the one that stands now, unless he names
- * another. */
-static int present_plan(const struct verb *verb, const struct source *source, const char *operand, int *plan)
+ * another. `wanted`: the remedy that he names, or "". */
+static int present_plan(const struct verb *verb, const struct source *source, const char *operand,
+                        const char *wanted, int *plan)
 {
     char path[64];
     json_t *incident = NULL;
@@ -69,7 +71,13 @@ static int present_plan(const struct verb *verb, const struct source *source, co
     snprintf(path, sizeof path, "/v1/incidents/%llu", id);
     int code = source_call(source, "GET", path, NULL, NULL, &incident);
     const char *remedy = member_text(incident, "approvable");
-    if (code == EXIT_DONE && !*remedy) {
+    bool declines = strcmp(verb->name, "decline") == 0;
+    if (code == EXIT_DONE && declines && strcmp(member_text(incident, "state"), "planned") != 0) {
+        code = fail(EXIT_NOT_SO, "incident %llu is %s: it has no plan that waits for a word", id,
+                    member_text(incident, "state"));
+    } else if (code == EXIT_DONE && *remedy && *wanted && strcmp(remedy, wanted) != 0) {
+        code = fail(EXIT_NOT_SO, "incident %llu: %s is planned, not %s", id, remedy, wanted);
+    } else if (code == EXIT_DONE && !*remedy) {
         code = fail(EXIT_NOT_SO, "incident %llu is %s: %s", id, member_text(incident, "state"),
                     why_not_approvable(member_text(incident, "state")));
     } else if (code == EXIT_DONE) {
@@ -79,6 +87,16 @@ static int present_plan(const struct verb *verb, const struct source *source, co
     }
     json_decref(incident);
     return code;
+}
+
+/* What was approved waits all the same. */
+static void tell_if_paused(const struct source *source)
+{
+    char sentence[HINT_SIZE];
+    json_t *health = source_health(source);
+    if (member_true(health, "paused"))
+        printf("  %s\n", paused_sentence(sentence));
+    json_decref(health);
 }
 
 int verb_approve(const struct verb *verb, int argc, char **argv)
@@ -100,11 +118,14 @@ int verb_approve(const struct verb *verb, int argc, char **argv)
         return code;
     if (remedy && remedy_of(remedy) < 0)
         return complain_about_remedy(verb, remedy);
-    if (plan == 0 && (code = present_plan(verb, &source, argv[1], &plan)) != EXIT_DONE)
+    if (plan == 0 && (code = present_plan(verb, &source, argv[1], remedy ? remedy : "", &plan)) != EXIT_DONE)
         return code;
     snprintf(body, sizeof body, "{\"plan\":%d%s%s%s}", plan > 0 ? plan : 1, remedy ? ",\"remedy\":\"" : "",
              remedy ? remedy : "", remedy ? "\"" : "");
-    return say(verb, &source, argv[1], body, json);
+    code = say(verb, &source, argv[1], body, json);
+    if (code == EXIT_DONE && !json)
+        tell_if_paused(&source);
+    return code;
 }
 
 int verb_acknowledge(const struct verb *verb, int argc, char **argv)

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "cli/address.h"
 #include "cli/show.h"
 #include "cli/store_choice.h"
 #include "plane/access.h"
@@ -18,8 +19,11 @@ const char *source_url(const struct source *source)
 {
     if (source->url)
         return source->url;
+    static char here[ADDRESS_SIZE];
     const char *url = getenv("HOMEOSTAT_URL");
-    return url && *url ? url : "http://127.0.0.1:7070";
+    if (url && *url)
+        return url;
+    return *here || address_find(here) ? here : "http://127.0.0.1:7070";
 }
 
 /* The operator's token of the file, if there is one. False with a sentence if the file cannot be used. */
@@ -69,10 +73,16 @@ static int complain_about(int status, const char *body)
 {
     json_t *problem = body ? json_loads(body, 0, NULL) : NULL;
     const char *detail = member_text(problem, "detail");
+    const char *title = member_text(problem, "title");
     if (*detail)
         fail(EXIT_NOT_SO, "%s", detail);
+    else if (*title)
+        fail(EXIT_NOT_SO, "the control plane answered %d %s", status, title);
     else
-        fail(EXIT_NOT_SO, "the control plane answered %d %s", status, member_text(problem, "title"));
+        fail(EXIT_NOT_SO,
+             "what listens there answers %d without a reason, as no control plane does: name "
+             "another with --url",
+             status);
     if (status == 401)
         fprintf(stderr, "  mend: --token-file FILE with a line 'operator TOKEN', or HOMEOSTAT_TOKEN_FILE\n");
     size_t index;

@@ -13,16 +13,16 @@
 #include <stdint.h>
 
 struct source {
-    const char *url;        /* as given, or NULL: HOMEOSTAT_URL, else http://127.0.0.1:7070 */
+    const char *url;        /* as given, or NULL: HOMEOSTAT_URL, the lab that is up here (address.h), or
+                             * http://127.0.0.1:7070 */
     const char *token_file; /* as given, or NULL: HOMEOSTAT_TOKEN_FILE, else none is used */
     const char *db; /* as given, or NULL: lab/homeostat.db. Given without `url`: no server is asked at all */
 };
 
 /* The flags that every verb with a source has; for the tables of flags_read(). */
 #define SOURCE_URL_FLAG(source)                                                                              \
-    {                                                                                                        \
-        "url",          0,     FLAG_TEXT,                                                                    \
-        &(source)->url, "URL", "the control plane (HOMEOSTAT_URL, http://127.0.0.1:7070)"},                  \
+    {"url",          0,     FLAG_TEXT,                                                                       \
+     &(source)->url, "URL", "the control plane (HOMEOSTAT_URL, the lab that is up here, port 7070)"},        \
     {                                                                                                        \
         "token-file", 0, FLAG_TEXT, &(source)->token_file, "FILE",                                           \
             "its first operator's token is used (HOMEOSTAT_TOKEN_FILE)"                                      \

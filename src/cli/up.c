@@ -1,4 +1,5 @@
 /* up: a live lab, and one log of it with a column per node. */
+#include "cli/address.h"
 #include "cli/cli.h"
 #include "cli/fleet.h"
 #include "cli/lab_log.h"
@@ -54,9 +55,8 @@ static void print_places(const struct up *up, const struct fleet_options *option
     if (up->synthetic)
         printf("                  nodes          %u synthetic ones in one process, %s to %s\n", up->count,
                up->names[0], up->names[up->count - 1]);
-    bool usual = fleet_port(up->fleet) == 7070;
     char url[64] = "";
-    if (!usual)
+    if (!address_write(fleet_port(up->fleet)) && fleet_port(up->fleet) != 7070)
         snprintf(url, sizeof url, " --url http://127.0.0.1:%d", fleet_port(up->fleet));
     printf("\n  In another terminal:  %s inject cpu_spike %s%s\n  Here Ctrl-C ends it.\n\n", program_name(),
            up->names[0], url);
@@ -147,6 +147,7 @@ static int run_up(struct up *up, const struct fleet_options *options)
     int code = follow(up);
     printf("\n  ending ...\n");
     fflush(stdout);
+    address_forget(fleet_port(up->fleet));
     fleet_stop(&up->fleet);
     if (code == EXIT_DONE && !options->store)
         printf("  ended; '%s incidents --db %s' reads what happened\n", program_name(), options->database);

@@ -231,8 +231,8 @@
 /* X(symbol, name, sentence): names of what is made of the faults above. */
 #define COMPOSED_FAULT_TABLE(X)                                                                              \
     X(DEPENDENCY_SICK, "dependency_sick",                                                                    \
-      "a fault at what the node calls: storage_latency, or any other kind with --of KIND")                   \
-    X(FLAPPING, "flapping", "a fault that comes and goes: cpu_spike, or any other kind with --of KIND")
+      "a fault at what the node calls: storage_latency, unless another kind is named")                       \
+    X(FLAPPING, "flapping", "a fault that comes and goes: cpu_spike, unless another kind is named")
 
 /* How a fault's intensity goes over its time. `gray` stays just under what the default policy calls ill, or
  * under the intensity that is asked for. Kinds that are there or not (unit NONE, crash_loop, sensor_fault,

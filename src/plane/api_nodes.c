@@ -376,7 +376,7 @@ static bool read_instant(struct request *request, const char *name, instant othe
 
 static bool read_series(struct plane *plane, struct request *request, struct series *series)
 {
-    char error[160];
+    char error[512];
     int metric = series_metric(request_query(request, "metric"), error, sizeof(error));
     if (metric < 0) {
         server_problem(request, 400, NULL, "%s", error);

@@ -4,6 +4,7 @@
 #include "wire/json.h"
 
 #include <stdio.h>
+#include <string.h>
 
 void series_open(struct series *series)
 {
@@ -128,7 +129,14 @@ int series_metric(const char *name, char *error, size_t error_size)
     size_t count;
     const char *const *names = metric_names(&count);
     const char *nearest = name ? text_nearest(name, names, count) : NULL;
-    snprintf(error, error_size, "metric: %s%s%s%s", name ? "no such metric" : "which one?",
-             nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+    for (metric = 0; name && metric < METRIC_COUNT; metric++)
+        if (strcmp(name, metric_infos[metric].short_name) == 0)
+            nearest = names[metric];
+    struct text text = text_over(error, error_size);
+    text_addf(&text, "metric: %s", name ? "no such metric" : "which one?");
+    if (nearest)
+        text_addf(&text, "; did you mean %s?", nearest);
+    for (size_t i = 0; i < count && !nearest; i++)
+        text_addf(&text, "%s%s", i == 0 ? "; there are " : ", ", names[i]);
     return -1;
 }

@@ -57,6 +57,8 @@ is_escalated_and_approved() {
     within 15 says 0 'came back once' homeostat incident 2 && within 15 says 0 'escalated' homeostat incident 2 || return
     ! homeostat incident 2 | grep 'page_human was' || return
     says 0 'restart_service can be tried once more: .* approve 2' homeostat incident 2 || return
+    says 1 'incident 2: restart_service is planned, not clean_disk' homeostat approve 2 --remedy clean_disk &&
+        says 1 'incident 2 is escalated: it has no plan' homeostat decline 2 || return
     homeostat approve 2 && within 20 says 0 ': resolved, restart_service was effective' homeostat incident 2 || return
     says 1 'is resolved: there is nothing left to do' homeostat approve 2
 }
@@ -66,6 +68,15 @@ fault_comes_and_goes() {
     within 10 says 0 'cpu_spike +web-1 +30 % +active' homeostat faults || return
     says 0 '1 fault cleared' homeostat clear || return
     within 10 says 0 'cleared$' homeostat faults --all && within 10 says 0 'no faults are on' homeostat faults
+}
+
+# With no URL from anywhere; what is read is the lab, not the database.
+is_found() {
+    [[ $(<"$folder/lab/address") == "$url" && -z $(url='' homeostat nodes 2>&1 >/dev/null) ]] && url='' says 0 'web-1 +healthy' homeostat nodes
+}
+
+nobody_is_found() {
+    [[ -e $folder/lab/address ]] && ! (url='' homeostat nodes 2>&1) | grep -F "$url"
 }
 
 ends_with() {
@@ -78,6 +89,7 @@ ends_with() {
 
 check 'a lab starts' start_lab --policy "$root/tests/e2e/fast.yaml"
 check 'its three nodes are healthy' within 20 all_healthy
+check 'in its folder nobody has to name its port' is_found
 check 'a second one on its port: what to do' says 3 'is taken.*--port' homeostat up --port "${url##*:}" --db "$folder/lab/second.db"
 check 'a sick db-1 is healed, its callers are left alone' db_alone_is_healed
 check 'paused, nothing is done; resumed, it is' paused_then_healed
@@ -90,9 +102,11 @@ check 'another policy comes into force' says 0 'version' homeostat policy apply 
 check 'and is shown' says 0 'cpu_utilization > 0.90' homeostat policy show
 check 'the log shows what was found' grep -q 'DETECT.*incident 1' "$folder/up.log"
 check 'Ctrl-C ends it, and nothing stays' ends_with INT 0
+check 'its address is forgotten' test ! -e "$folder/lab/address"
 check 'without it the database is read' says 0 'this is what .*homeostat.db has' homeostat incidents
 check 'it starts again where it was' start_lab
 check 'its nodes are healthy again' within 20 all_healthy
 check 'the policy that was applied is still in force' says 0 'cpu_utilization > 0.90' homeostat policy show
 check 'kill -9, and nothing stays' ends_with KILL 137
+check 'the address that it left is not taken for a lab' nobody_is_found
 finish
