@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "core/core.h"
+#include "plane/faults.h"
 #include "plane/shapes.h"
 #include "policy/target.h"
 
@@ -209,8 +210,8 @@ int verb_inject(const struct verb *verb, int argc, char **argv)
                     argv[2], argv[1]);
     if (!read_kind_word("inject", argv[1], &wish.kind))
         return EXIT_USAGE;
-    if (wish.lease_ns > 0 && (wish.lease_ns < SECOND || wish.lease_ns > HOUR))
-        return fail(EXIT_USAGE, "inject: --lease lies between 1s and 1h");
+    if (wish.lease_ns > 0 && (wish.lease_ns < SECOND || wish.lease_ns > FAULT_LEASE_MAX_S * SECOND))
+        return fail(EXIT_USAGE, "inject: --lease lies between 1s and %ds", FAULT_LEASE_MAX_S);
     code = read_target(&wish, argv + 2, count - 1);
     return code == EXIT_DONE ? inject(&source, &wish, json) : code;
 }

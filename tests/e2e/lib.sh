@@ -42,6 +42,20 @@ service_of() {
     matching " service --name $1 "
 }
 
+# PORT OPTION...: a control plane by itself. `plane` is its process id, `port` and `url` are where it listens.
+serve_alone() {
+    rm -f "$folder/ready"
+    mkfifo "$folder/ready"
+    HOMEOSTAT_HOME=$folder "$binary" serve --port "$1" --ready-fd 3 "${@:2}" 3>"$folder/ready" 2>>"$folder/plane.log" &
+    plane=$!
+    read -r -t 15 port <"$folder/ready" && url=http://127.0.0.1:$port
+}
+
+# HEALTH: of the only node there is.
+its_node_is() {
+    [[ $(homeostat nodes --json | member health) == "$1" ]]
+}
+
 clean_up() {
     local process
     for process in $(processes); do

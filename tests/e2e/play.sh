@@ -13,23 +13,9 @@ duration: 10s
 fleet:
   - {role: web}
 faults:
-  - {at: 0s, kind: cpu_spike, on: web-1, intensity: 30%, for: 5s}
-  - {at: 6s, kind: network_delay, on: web-1, intensity: 20ms, for: 2s}
+  - {at: 0s, kind: cpu_spike, on: web-1, intensity: 30%, for: 8s}
+  - {at: 5s, kind: network_delay, on: web-1, intensity: 20ms, for: 2s}
 YAML
-
-# PORT: 0, or where the one before was.
-start_plane() {
-    rm -f "$folder/ready"
-    mkfifo "$folder/ready"
-    HOMEOSTAT_HOME=$folder "$binary" serve --port "$1" --db "$folder/play.db" --scenarios "$folder/plays" --ready-fd 3 \
-        3>"$folder/ready" 2>>"$folder/plane.log" &
-    plane=$!
-    read -r -t 15 port <"$folder/ready" && url=http://127.0.0.1:$port
-}
-
-node_is() {
-    [[ $(homeostat nodes --json | member health) == "$1" ]]
-}
 
 play() {
     [[ $(curl -sS -o "$folder/answer" -w '%{http_code}' -d '{"name":"two-faults"}' -H 'Content-Type: application/json' \
@@ -42,7 +28,7 @@ it_begins() {
 
 killed_and_back() {
     kill -s KILL "$plane"
-    exits 137 wait "$plane" && start_plane "$port" && within 10 node_is healthy
+    exits 137 wait "$plane" && serve_alone "$port" "${options[@]}" && within 10 its_node_is healthy
 }
 
 nothing_is_played() {
@@ -50,14 +36,11 @@ nothing_is_played() {
 }
 
 the_first_expires() {
-    within 12 says 0 'cpu_spike +web-1 .* ended .* expired' homeostat faults --all
+    within 20 says 0 'cpu_spike +web-1 .* ended .* expired' homeostat faults --all
 }
 
-# When it would have come is over by then.
+# Its time came and went while the first was on.
 the_second_never_came() {
-    until ((SECONDS > begun + 8)); do
-        sleep 0.1
-    done
     [[ $(homeostat faults --all | grep -c ' web-1 ') -eq 1 ]] || { homeostat faults --all; return 1; }
 }
 
@@ -66,11 +49,11 @@ ends() {
     kill "$plane" && exits 0 wait "$plane" && within 5 no_processes
 }
 
-check 'a control plane starts' start_plane 0
+options=(--db "$folder/play.db" --scenarios "$folder/plays")
+check 'a control plane starts' serve_alone 0 "${options[@]}"
 HOMEOSTAT_HOME=$folder "$binary" agent web-1 --plane "$url" --role web --interval 300ms --folder "$folder/web-1" >"$folder/agent.log" 2>&1 &
 agent=$!
-check 'its node is healthy' within 15 node_is healthy
-begun=$SECONDS
+check 'its node is healthy' within 15 its_node_is healthy
 check 'a scenario is played, its first fault is on' it_begins
 check 'the control plane is killed, and one takes its place' killed_and_back
 check 'it plays nothing, and knows the fault' nothing_is_played
