@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -338,6 +339,26 @@ static void a_fifo_in_the_journals_place_is_refused(void **state)
 
 /* --- the journal ---------------------------------------------------------------------------------------- */
 
+/* What a killed node agent forked and what has not begun its own program yet has its lock for a moment. */
+static void a_child_of_a_killed_node_agent_keeps_nobody_out(void **state)
+{
+    struct world *world = *state;
+    char path[128];
+    struct journal *journal;
+    snprintf(path, sizeof path, "%s/commands.journal", world->folder);
+    assert_int_equal(journal_open(&journal, path), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        poll(NULL, 0, 200); /* it holds the lock while its parent's successor comes */
+        _exit(0);
+    }
+    journal_close(&journal);
+    assert_int_equal(journal_open(&journal, path), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    journal_close(&journal);
+}
+
 static void a_torn_journal_keeps_what_was_whole(void **state)
 {
     struct world *world = *state;
@@ -410,6 +431,7 @@ int main(int argc, char **argv)
         STORY(trouble_is_said_with_its_mend),
         STORY(a_control_plane_that_is_not_there_has_no_status),
         STORY(a_fifo_in_the_journals_place_is_refused),
+        STORY(a_child_of_a_killed_node_agent_keeps_nobody_out),
         STORY(a_torn_journal_keeps_what_was_whole),
         STORY(a_journal_forgets_the_oldest_and_refuses_them),
         STORY(a_busy_service_reads_one),

@@ -1,6 +1,7 @@
 #include "agent/journal.h"
 
 #include "base/clock.h"
+#include "base/flock.h"
 #include "base/write_all.h"
 
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -277,8 +277,9 @@ int journal_open(struct journal **out, const char *path)
     /* The lock has a file of its own, since the journal's file is replaced now and then. */
     journal->lock_fd = open_regular(lock, O_RDWR | O_CREAT);
     int error = journal->lock_fd < 0 ? journal->lock_fd : 0;
-    if (!error && flock(journal->lock_fd, LOCK_EX | LOCK_NB) < 0)
-        error = errno == EWOULDBLOCK ? -EBUSY : -errno;
+    error = error ? error : flock_within(journal->lock_fd, FLOCK_PATIENCE);
+    if (error == -EWOULDBLOCK)
+        error = -EBUSY;
     error = error ? error : load(journal);
     error = error ? error : rewrite(journal);
     if (error)

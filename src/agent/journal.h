@@ -27,8 +27,8 @@ struct journal_entry {
 };
 
 /* Opens or makes the file. Commands that had begun and not ended are `cut` from now on. 0 or a negative
- * errno, -EBUSY if another node agent holds it, -ENOTSUP if something that is no regular file stands there.
- */
+ * errno, -EBUSY if another node agent still holds it after FLOCK_PATIENCE, -ENOTSUP if something that is no
+ * regular file stands there. */
 int journal_open(struct journal **journal, const char *path);
 void journal_close(struct journal **journal);
 

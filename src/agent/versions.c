@@ -2,6 +2,7 @@
 
 #include "agent/sweep.h"
 #include "base/check.h"
+#include "base/flock.h"
 #include "base/text.h"
 
 #include <dirent.h>
@@ -12,15 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { FOUND_MAX = 4 * VERSIONS_KEPT, NUMBER_MAX = 1000000000, FILE_NAME_SIZE = 32, FOLDER_SIZE = 1024 };
-
-static const int lock_tries = 200;                              /* a second in all */
-static const struct timespec lock_pause = {.tv_nsec = 5000000}; /* between two of them */
 
 #define DRAFT    ".new"  /* a version that is being made */
 #define DOOMED   ".gone" /* one that is being removed */
@@ -354,19 +350,13 @@ bool versions_forget(struct versions *versions, uint64_t fault)
 
 /* --- opening -------------------------------------------------------------------------------------------- */
 
-static int lock(struct versions *versions, int tries)
+static int lock(struct versions *versions, duration patience_ns)
 {
     versions->fd = open(versions->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (versions->fd < 0)
         return -errno;
-    while (flock(versions->fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            return -errno;
-        if (--tries <= 0)
-            return -EBUSY;
-        nanosleep(&lock_pause, NULL);
-    }
-    return 0;
+    int error = flock_within(versions->fd, patience_ns);
+    return error == -EWOULDBLOCK ? -EBUSY : error;
 }
 
 /* Half-made and half-removed versions go, and those of faults. */
@@ -403,7 +393,7 @@ static int versions_init(struct versions *versions, const char *folder, const ch
         return -ENAMETOOLONG;
     if (mkdir(folder, 0755) < 0 && errno != EEXIST)
         return -errno;
-    int error = lock(versions, lock_tries);
+    int error = lock(versions, FLOCK_PATIENCE);
     error = error ? error : clean(versions);
     if (error || (versions->current && holds(versions, text)))
         return error;
@@ -441,7 +431,7 @@ void versions_clean(const char *folder)
     if (!versions)
         return;
     versions->fd = -1;
-    if (text_copy(versions->folder, sizeof versions->folder, folder) && lock(versions, 1) == 0)
+    if (text_copy(versions->folder, sizeof versions->folder, folder) && lock(versions, 0) == 0)
         clean(versions);
     versions_close(&versions);
 }

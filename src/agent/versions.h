@@ -21,9 +21,9 @@ struct versions;
 
 /* `folder` is NODE/releases or NODE/configs, `file` the name of the one file in each version ("run", "conf"),
  * `text` what version 1 holds; if the current good version holds something else, the text becomes a new
- * version. What faults left behind is removed. The folder is made if it is missing. Waits up to a second for
- * the lock, since the warden of a node agent that died may be cleaning. Negative errno on failure: -EBUSY:
- * somebody else has them open; -E2BIG: the text is longer than VERSION_TEXT_MAX. */
+ * version. What faults left behind is removed. The folder is made if it is missing. Waits up to
+ * FLOCK_PATIENCE for the lock, since the warden of a node agent that died may be cleaning. Negative errno on
+ * failure: -EBUSY: somebody else has them open; -E2BIG: the text is longer than VERSION_TEXT_MAX. */
 int versions_open(struct versions **versions, const char *folder, const char *file, const char *text);
 void versions_close(struct versions **versions);
 

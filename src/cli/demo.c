@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/flock.h"
 #include "base/text.h"
 #include "cli/cli.h"
 #include "cli/fault_words.h"
@@ -21,7 +22,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -485,7 +485,7 @@ static int make_room(struct demo *demo)
     if (demo->lock_fd < 0)
         return fail(EXIT_ENVIRONMENT, "%s: %s", running, strerror(errno));
     /* Two demos would take each other's database away. */
-    if (flock(demo->lock_fd, LOCK_EX | LOCK_NB) != 0)
+    if (flock_within(demo->lock_fd, FLOCK_PATIENCE) < 0)
         return fail(EXIT_ENVIRONMENT,
                     "another demo is running here; wait for its end, or set HOMEOSTAT_HOME");
     if (demo->options.store)

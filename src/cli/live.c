@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/flock.h"
 #include "base/text.h"
 #include "synthetic/synthetic.h"
 
@@ -13,7 +14,6 @@
 #include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 enum { PATH_SIZE = 4096 };
@@ -150,7 +150,7 @@ static int begin_anew(struct live *live)
     live->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (live->lock_fd < 0)
         return fail(EXIT_ENVIRONMENT, "%s: %s", path, strerror(errno));
-    if (flock(live->lock_fd, LOCK_EX | LOCK_NB) != 0)
+    if (flock_within(live->lock_fd, FLOCK_PATIENCE) < 0)
         return fail(EXIT_ENVIRONMENT,
                     "another scenario is running with %s; wait for its end, or name another file with --db",
                     live->options.database);

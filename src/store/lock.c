@@ -1,5 +1,6 @@
 #include "store/lock.h"
 
+#include "base/flock.h"
 #include "base/text.h"
 #include "base/write_all.h"
 
@@ -8,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 /* Two names of one file must find the same lock. */
@@ -33,16 +33,16 @@ static void name_owner(int fd, char *owner, size_t owner_size)
 static int lock_file(int fd, const char *settled, char *error, size_t error_size)
 {
     char owner[16];
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        int reason = errno;
+    int result = flock_within(fd, FLOCK_PATIENCE);
+    if (result < 0) {
         name_owner(fd, owner, sizeof owner);
         snprintf(error, error_size,
                  "another control plane (process %s) has %s: stop it first, or name another file", owner,
                  settled);
-        return -reason;
+        return result;
     }
     int length = snprintf(owner, sizeof owner, "%d\n", (int)getpid());
-    int result =
+    result =
         ftruncate(fd, 0) < 0 ? -errno : write_all(fd, owner, (size_t)length); /* it is at its beginning */
     if (result < 0)
         snprintf(error, error_size, "%s.lock cannot be written: %s", settled, strerror(-result));

@@ -9,8 +9,8 @@
 enum { LOCK_PATH_SIZE = 4096 };
 
 /* Takes the lock of the store at `path` and writes the path that it stands for, links resolved, to `settled`.
- * Returns a descriptor, or a negative errno with a sentence in `error`; -EWOULDBLOCK: another process has it.
- */
+ * Returns a descriptor, or a negative errno with a sentence in `error`; -EWOULDBLOCK: another process
+ * still has it after FLOCK_PATIENCE (base/flock.h). */
 int lock_take(const char *path, char *settled, size_t settled_size, char *error, size_t error_size);
 void lock_release(int fd); /* negative: nothing to do */
 

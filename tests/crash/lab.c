@@ -98,10 +98,15 @@ void lab_close(struct lab *lab, bool keep)
         lab_kill(&lab->nodes[i].pid);
     lab_kill(&lab->plane);
     close(lab->listen_fd);
-    if (keep)
+    if (keep) {
+        char command[LAB_PATH_SIZE + 32];
+        snprintf(command, sizeof command, "tail -n 5 %s/*.log >&2", lab->folder);
+        if (system(command) != 0) /* for who can read only what was printed */
+            fprintf(stderr, "there are no logs\n");
         fprintf(stderr, "everything is kept in %s\n", lab->folder);
-    else
+    } else {
         nftw(lab->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    }
 }
 
 /* --- processes ------------------------------------------------------------------------------------------ */
