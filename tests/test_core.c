@@ -242,8 +242,8 @@ static void test_the_same_finding_soon_after_means_it_was_only_masked(void **sta
     story_reports(s, 61, 64, web, ILL);
     story_expect(
         s, "64.0 DETECT    web-1     cpu above 90 % and latency above 20 ms for 3 s; back 58 s after it was "
-           "well, so it was only masked  incident 1\n"
-           "64.0 PLAN      web-1     drain_node: the next rung; last time's only masked it  incident 1\n"
+           "well, so what was done did not last  incident 1\n"
+           "64.0 PLAN      web-1     drain_node: the next rung; last time's did not last  incident 1\n"
            "64.0 ACT       web-1     its report is answered with drain_node, attempt 2  incident 1\n");
     story_free(&s);
 }
@@ -429,7 +429,8 @@ static void test_attempts_used_up_are_told_to_people(void **state)
         story_reports(s, t + 4, t + 19, web, WELL);
     }
     assert_int_equal(s->commands, 2);
-    story_saw(s, "44.0 PEOPLE    web-1     gave up: this node has used up its attempts  incident 3");
+    story_saw(s, "44.0 PEOPLE    web-1     gave up: this node has used up its attempts, 2 within 10 min  "
+                 "incident 3");
     story_free(&s);
 }
 

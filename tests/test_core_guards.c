@@ -565,7 +565,8 @@ static void test_a_person_may_have_an_escalated_remedy_tried_again(void **state)
     uint32_t web = story_join(s, 0, "web-1", NULL);
     heal(s, 1, web, ILL);
     story_reports(s, 21, 30, web, ILL);
-    story_saw(s, "24.0 PEOPLE    web-1     gave up: this node has used up its attempts  incident 2");
+    story_saw(s, "24.0 PEOPLE    web-1     gave up: this node has used up its attempts, 1 within 10 min  "
+                 "incident 2");
     assert_int_equal(s->commands, 1);
     story_approve(s, 30.5, 2, 1);
     assert_int_equal(s->commands, 2);

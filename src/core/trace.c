@@ -166,9 +166,9 @@ static void say_plan(struct text *text, const struct core *core, const struct in
         break;
     default:
         text_add(text, has_come_back(i) && is_second_try(core, i) ? "once more; the last one did not last"
-                       : i->reopened > 0 ? "the next rung; last time's only masked it"
-                       : i->local_cause  ? "it is ill by itself"
-                                         : "nothing it calls explains it");
+                       : i->reopened > 0                          ? "the next rung; last time's did not last"
+                       : i->local_cause                           ? "it is ill by itself"
+                                                                  : "nothing it calls explains it");
     }
 }
 
@@ -211,7 +211,9 @@ static void say_escalation(struct text *text, const struct core *core, const str
         text_add(text, "its node has left; it was not healed");
         return;
     case WHY_GAVE_UP:
-        text_add(text, "gave up: this node has used up its attempts");
+        text_addf(text, "gave up: this node has used up its attempts, %u within ",
+                  core_policy(core)->guards.attempts_max);
+        text_duration(text, core_policy(core)->guards.attempts_within_ns);
         return;
     default:
         text_add(text, why_name((enum why)i->why));
@@ -248,9 +250,9 @@ static void say_opening(struct text *text, const struct core *core, const struct
     if (i->why == WHY_REOPENED && i->healthy_since != INSTANT_NONE) {
         text_add(text, "; ");
         say_return(text, i, at);
-        text_add(text, ", so it was only masked");
+        text_add(text, ", so what was done did not last");
     } else {
-        text_add(text, i->why == WHY_REOPENED    ? "; it is back, so it was only masked"
+        text_add(text, i->why == WHY_REOPENED    ? "; it is back, so what was done did not last"
                        : i->why == WHY_LAPSED    ? "; planned anew, it was shown or approved too long ago"
                        : i->why == WHY_DECLINED  ? "; a person declined the plan"
                        : i->why == WHY_REPLANNED ? "; planned anew, the policy has changed"
