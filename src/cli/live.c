@@ -277,8 +277,10 @@ static bool play(struct live *live)
 static int tell(struct live *live)
 {
     struct live_result result;
+    double others = machine_use_by_others(&live->machine);
     if (!live_result(live, &result))
         return fail(EXIT_ENVIRONMENT, "%s", live->trouble);
+    result.others = others;
     if (live->options.json)
         live_print_json(live, &result);
     else
@@ -307,6 +309,7 @@ static int run(struct live *live)
     if (code != EXIT_DONE)
         return code;
     stop_on_signals();
+    machine_use_begin(&live->machine);
     bool played = play(live);
     watch_close(&live->watch);
     fleet_stop(&live->fleet);

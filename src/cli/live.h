@@ -14,6 +14,7 @@
 
 #include "cli/fleet.h"
 #include "cli/lab_log.h"
+#include "cli/machine_use.h"
 #include "cli/tale.h"
 #include "cli/watch.h"
 #include "policy/policy_file.h"
@@ -71,6 +72,7 @@ struct live {
     struct fleet *fleet;
     struct watch *watch;
     struct lab_log *log;
+    struct machine_use machine;
     struct act *acts;
     struct strike *strikes;
     uint32_t act_count, act_room, strike_count, strike_room, first_act; /* all before it are done */
@@ -89,6 +91,7 @@ struct live_result {
     json_t *story;   /* tale_json() */
     char **expected; /* a line each */
     double took_s;   /* of the script and its healing */
+    double others;   /* machine_use_by_others() over the whole run */
 };
 
 /* True if the scenario cannot be done live in this way; then `sentence` says why, and names the line. */

@@ -8,7 +8,10 @@
 #include "base/text.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
+
+static const double others_matter = 0.3; /* of one processor: below it is measured too coarsely */
 
 void live_print_summary(const struct live *live, const struct live_result *result)
 {
@@ -17,6 +20,9 @@ void live_print_summary(const struct live *live, const struct live_result *resul
     printf("  %-12s %" PRIu64 " of %u nodes in %.3g s\n", "reports", r->reports, live->scenario->node_count,
            result->took_s);
     printf("  %-12s %s   seed %" PRIu64 "\n", "database", live->options.database, live->scenario->seed);
+    if (result->others >= others_matter)
+        printf("  %-12s other programs took %.1f of %u processors: figures and times may be theirs\n",
+               "beside it", result->others, live->machine.processors);
     for (uint32_t i = 0; result->expected[i]; i++)
         printf("%s%s\n", i ? "" : "\n", result->expected[i]);
 }
@@ -84,6 +90,8 @@ void live_print_json(const struct live *live, const struct live_result *result)
     set(all, "expected", expected);
     set(all, "database", json_string(live->options.database));
     set(all, "took_s", json_real(result->took_s));
+    set(all, "processors", json_integer(live->machine.processors));
+    set(all, "others", isnan(result->others) ? json_null() : json_real(result->others));
     set(all, "story", json_incref(result->story));
     print_json(all);
     json_decref(all);
