@@ -136,6 +136,13 @@ static void name_nodes(struct up *up)
         text_copy(up->names[i], sizeof up->names[i], up->lab.nodes[i].name);
 }
 
+/* Ctrl-C ends them at once. One that nobody has begun yet would begin with the next start, while its lease
+ * lasts. */
+static void end_faults(const struct up *up)
+{
+    json_decref(plane_ask(fleet_port(up->fleet), "DELETE", "/v1/faults", NULL, NULL, 0));
+}
+
 static int run_up(struct up *up, const struct fleet_options *options)
 {
     char error[2048];
@@ -148,6 +155,7 @@ static int run_up(struct up *up, const struct fleet_options *options)
     printf("\n  ending ...\n");
     fflush(stdout);
     address_forget(fleet_port(up->fleet));
+    end_faults(up);
     fleet_stop(&up->fleet);
     if (code == EXIT_DONE && !options->store)
         printf("  ended; '%s incidents --db %s' reads what happened\n", program_name(), options->database);

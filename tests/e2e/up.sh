@@ -70,6 +70,13 @@ fault_comes_and_goes() {
     within 10 says 0 'cleared$' homeostat faults --all && within 10 says 0 'no faults are on' homeostat faults
 }
 
+# The node agent cannot take it: so it is asked for, and has not begun.
+a_fault_waits() {
+    local agent
+    agent=$(pgrep -P "$up" -f ' agent api-1 ') && kill -s STOP "$agent" || return
+    within 10 homeostat inject cpu_spike api-1 --lease 10m && says 0 'cpu_spike +api-1 .* asked' homeostat faults
+}
+
 # With no URL from anywhere; what is read is the lab, not the database.
 is_found() {
     [[ $(<"$folder/lab/address") == "$url" && -z $(url='' homeostat nodes 2>&1 >/dev/null) ]] && url='' says 0 'web-1 +healthy' homeostat nodes
@@ -101,11 +108,13 @@ check 'an incident that is not there' says 1 'no incident 99' homeostat incident
 check 'another policy comes into force' says 0 'version' homeostat policy apply "$root/policies/first.yaml"
 check 'and is shown' says 0 'cpu_utilization > 0.90' homeostat policy show
 check 'the log shows what was found' grep -q 'DETECT.*incident 1' "$folder/up.log"
+check 'a fault waits for a node agent that does not answer' a_fault_waits
 check 'Ctrl-C ends it, and nothing stays' ends_with INT 0
 check 'its address is forgotten' test ! -e "$folder/lab/address"
 check 'without it the database is read' says 0 'this is what .*homeostat.db has' homeostat incidents
 check 'it starts again where it was' start_lab
 check 'its nodes are healthy again' within 20 all_healthy
+check 'the fault that had not begun does not begin now' says 0 'no faults are on' homeostat faults
 check 'the policy that was applied is still in force' says 0 'cpu_utilization > 0.90' homeostat policy show
 check 'kill -9, and nothing stays' ends_with KILL 137
 check 'the address that it left is not taken for a lab' nobody_is_found
