@@ -95,7 +95,7 @@ was_disturbed() {
 # NAME: what was done wrong while others used the machine counts only if the lab does so when it has the machine to itself.
 settle() {
     local tries=2
-    while ((tries-- > 0)) && ! judged "$1" >/dev/null 2>&1 && was_disturbed "$1"; do
+    while ((tries-- > 0)) && ! judged "$1" >/dev/null 2>&1 && was_disturbed "$1" && nothing_left "$1" >/dev/null 2>&1; do
         echo "# $1 was not healed while others used $(others "$1") processors; it is run once more, alone"
         rm -rf "${folder:?}/$1"
         run_lab "$1"
