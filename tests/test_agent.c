@@ -8,6 +8,7 @@
 #include "agent_world.h"
 
 #include "agent/journal.h"
+#include "agent/port.h"
 #include "agent/tree.h"
 
 #include <errno.h>
@@ -359,6 +360,28 @@ static void a_child_of_a_killed_node_agent_keeps_nobody_out(void **state)
     journal_close(&journal);
 }
 
+/* Its relay has the port a moment longer than the killed node agent. */
+static void a_relay_of_a_killed_node_agent_keeps_nobody_out(void **state)
+{
+    (void)state;
+    char address[32];
+    int fd = port_listen("127.0.0.1:0");
+    assert_true(fd >= 0);
+    snprintf(address, sizeof address, "127.0.0.1:%d", port_of(fd));
+    pid_t relay = fork();
+    assert_true(relay >= 0);
+    if (relay == 0) {
+        poll(NULL, 0, 200);
+        _exit(0);
+    }
+    close(fd);
+    fd = port_listen(address);
+    assert_true(fd >= 0);
+    assert_int_equal(port_listen(address), -EADDRINUSE);
+    assert_int_equal(waitpid(relay, NULL, 0), relay);
+    close(fd);
+}
+
 static void a_torn_journal_keeps_what_was_whole(void **state)
 {
     struct world *world = *state;
@@ -432,6 +455,7 @@ int main(int argc, char **argv)
         STORY(a_control_plane_that_is_not_there_has_no_status),
         STORY(a_fifo_in_the_journals_place_is_refused),
         STORY(a_child_of_a_killed_node_agent_keeps_nobody_out),
+        STORY(a_relay_of_a_killed_node_agent_keeps_nobody_out),
         STORY(a_torn_journal_keeps_what_was_whole),
         STORY(a_journal_forgets_the_oldest_and_refuses_them),
         STORY(a_busy_service_reads_one),

@@ -1,5 +1,7 @@
 #include "agent/port.h"
 
+#include "base/clock.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -18,6 +20,17 @@ static int bound_socket(const struct sockaddr_in *address)
     int on = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (bind(fd, (const struct sockaddr *)address, sizeof *address) < 0) {
+        int error = -errno;
+        close(fd);
+        return error;
+    }
+    return fd;
+}
+
+static int listening_socket(const struct sockaddr_in *address)
+{
+    int fd = bound_socket(address);
+    if (fd >= 0 && listen(fd, SOMAXCONN) < 0) {
         int error = -errno;
         close(fd);
         return error;
@@ -44,11 +57,12 @@ int port_listen(const char *text)
     struct sockaddr_in address = loopback((int)port);
     if (inet_pton(AF_INET, host, &address.sin_addr) != 1)
         return -EINVAL;
-    int fd = bound_socket(&address);
-    if (fd >= 0 && listen(fd, SOMAXCONN) < 0) {
-        int error = -errno;
-        close(fd);
-        return error;
+    static const struct timespec pause = {.tv_nsec = 5 * MILLISECOND};
+    int64_t by_ns = monotonic_ns() + PORT_PATIENCE;
+    int fd = listening_socket(&address);
+    while (fd == -EADDRINUSE && monotonic_ns() < by_ns) {
+        nanosleep(&pause, NULL);
+        fd = listening_socket(&address);
     }
     return fd;
 }

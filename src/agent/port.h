@@ -3,10 +3,16 @@
 #ifndef AGENT_PORT_H
 #define AGENT_PORT_H
 
+#include "base/units.h"
+
 #include <stdbool.h>
 
+/* The relay of a node agent that was killed ends a moment after it, and holds its port until then. */
+#define PORT_PATIENCE (2 * SECOND)
+
 /* Listens on `address`, numeric IPv4 as in "127.0.0.1:9001"; port 0 lets the kernel choose. Returns the
- * descriptor (close-on-exec, non-blocking) or a negative errno; -EINVAL if the address is not one. */
+ * descriptor (close-on-exec, non-blocking) or a negative errno; -EINVAL if the address is not one,
+ * -EADDRINUSE if somebody still has it after PORT_PATIENCE. */
 int port_listen(const char *address);
 
 /* Resets all who have connected to a listening, non-blocking socket and were not accepted yet. Does not wait.
