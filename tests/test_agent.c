@@ -340,20 +340,33 @@ static void a_fifo_in_the_journals_place_is_refused(void **state)
 
 /* --- the journal ---------------------------------------------------------------------------------------- */
 
+static struct journal *opened_journal(const struct world *world, char path[128])
+{
+    struct journal *journal;
+    snprintf(path, 128, "%s/commands.journal", world->folder);
+    assert_int_equal(journal_open(&journal, path), 0);
+    return journal;
+}
+
+/* Has all descriptors that we have, for a moment longer than we do. */
+static pid_t lingering_child(void)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        poll(NULL, 0, 200);
+        _exit(0);
+    }
+    return child;
+}
+
 /* What a killed node agent forked and what has not begun its own program yet has its lock for a moment. */
 static void a_child_of_a_killed_node_agent_keeps_nobody_out(void **state)
 {
     struct world *world = *state;
     char path[128];
-    struct journal *journal;
-    snprintf(path, sizeof path, "%s/commands.journal", world->folder);
-    assert_int_equal(journal_open(&journal, path), 0);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        poll(NULL, 0, 200); /* it holds the lock while its parent's successor comes */
-        _exit(0);
-    }
+    struct journal *journal = opened_journal(world, path);
+    pid_t child = lingering_child();
     journal_close(&journal);
     assert_int_equal(journal_open(&journal, path), 0);
     assert_int_equal(waitpid(child, NULL, 0), child);
@@ -368,12 +381,7 @@ static void a_relay_of_a_killed_node_agent_keeps_nobody_out(void **state)
     int fd = port_listen("127.0.0.1:0");
     assert_true(fd >= 0);
     snprintf(address, sizeof address, "127.0.0.1:%d", port_of(fd));
-    pid_t relay = fork();
-    assert_true(relay >= 0);
-    if (relay == 0) {
-        poll(NULL, 0, 200);
-        _exit(0);
-    }
+    pid_t relay = lingering_child();
     close(fd);
     fd = port_listen(address);
     assert_true(fd >= 0);
@@ -386,9 +394,7 @@ static void a_torn_journal_keeps_what_was_whole(void **state)
 {
     struct world *world = *state;
     char path[128];
-    struct journal *journal, *second;
-    snprintf(path, sizeof path, "%s/commands.journal", world->folder);
-    assert_int_equal(journal_open(&journal, path), 0);
+    struct journal *journal = opened_journal(world, path), *second;
     assert_int_equal(journal_open(&second, path), -EBUSY);
     assert_int_equal(journal_meet_epoch(journal, 7), 0);
     assert_int_equal(journal_begin(journal, 100), 0);
@@ -422,9 +428,7 @@ static void a_journal_forgets_the_oldest_and_refuses_them(void **state)
 {
     struct world *world = *state;
     char path[128];
-    struct journal *journal;
-    snprintf(path, sizeof path, "%s/commands.journal", world->folder);
-    assert_int_equal(journal_open(&journal, path), 0);
+    struct journal *journal = opened_journal(world, path);
     for (uint64_t id = 1; id <= JOURNAL_ENTRIES + 44; id++) {
         struct journal_entry end = {.id = id, .outcome = OUTCOME_REFUSED};
         assert_int_equal(journal_end(journal, &end), 0);

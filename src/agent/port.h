@@ -8,7 +8,7 @@
 #include <stdbool.h>
 
 /* The relay of a node agent that was killed ends a moment after it, and holds its port until then. */
-#define PORT_PATIENCE (2 * SECOND)
+#define PORT_PATIENCE (3 * SECOND)
 
 /* Listens on `address`, numeric IPv4 as in "127.0.0.1:9001"; port 0 lets the kernel choose. Returns the
  * descriptor (close-on-exec, non-blocking) or a negative errno; -EINVAL if the address is not one,

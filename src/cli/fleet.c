@@ -1,5 +1,6 @@
 #include "cli/fleet.h"
 
+#include "agent/port.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/text.h"
@@ -573,24 +574,14 @@ bool fleet_start_plane_again(struct fleet *fleet, char *error, size_t error_size
     return fleet->plane.pid > 0 || start_plane(fleet, &fleet->options, error, error_size);
 }
 
-/* The relay of the one before ends a moment after its node agent, and holds the port until then. */
-static int listen_again(int port)
-{
-    int64_t until = now_ms() + STOP_MS;
-    int fd = listen_on(&port);
-    while (fd == -EADDRINUSE && now_ms() < until) {
-        nanosleep(&(struct timespec){0, 5 * 1000000}, NULL);
-        fd = listen_on(&port);
-    }
-    return fd;
-}
-
 bool fleet_start_agent_again(struct fleet *fleet, size_t index, char *error, size_t error_size)
 {
     CHECK(index < fleet->count && !fleet->options.synthetic);
     if (fleet->agents[index].pid > 0)
         return true;
-    fleet->listen_fds[index] = listen_again(fleet->ports[index]);
+    char address[32];
+    snprintf(address, sizeof address, "127.0.0.1:%d", fleet->ports[index]);
+    fleet->listen_fds[index] = port_listen(address); /* the relay of the one before may have it still */
     if (fleet->listen_fds[index] < 0) {
         snprintf(error, error_size, "the users' port of %s is taken: %s", fleet->agents[index].name,
                  strerror(-fleet->listen_fds[index]));
