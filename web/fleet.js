@@ -42,7 +42,6 @@ export function FleetCards() {
   useEffect(() => { if (limit < store.nodes.size) setLimit(limit + CARDS_A_FRAME); }, [limit, store.nodes.size]);
   let room = limit;
   const zones = new Set([...store.nodes.values()].map(n => n.zone).filter(Boolean));
-  
   return html`<${Panel} title="Fleet, by who calls whom" id="fleet-title" aside=${html`<span
       class="quiet small-text">${zones.size ? count(zones.size, 'zone') : ''}</span>`}>
     <div class="fleet ${isTall() ? 'tight' : ''}" ref=${box}>
