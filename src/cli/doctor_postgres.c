@@ -36,6 +36,12 @@ static PGresult *ask(struct look *look, const char *name, const char *sql)
 static bool look_at_server(struct look *look, const char *address)
 {
     char error[CHECK_FOUND_SIZE];
+    const char *missing = libpq_load();
+    if (missing) {
+        say_failure(look, "libpq", missing);
+        look->checkup->blind = true;
+        return false;
+    }
     int code = postgres_init(&look->postgres, address, patience_ns, error, sizeof error);
     if (code == 0)
         code = postgres_connect(&look->postgres, error, sizeof error);
@@ -46,7 +52,7 @@ static bool look_at_server(struct look *look, const char *address)
         return false;
     }
     checkup_add(look->checkup, "server", CHECK_OK, "%s, PostgreSQL %s", look->postgres.shown,
-                PQparameterStatus(look->postgres.connection, "server_version"));
+                libpq.parameterStatus(look->postgres.connection, "server_version"));
     return true;
 }
 
@@ -61,8 +67,8 @@ static void look_at_durability(struct look *look)
             "name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND reset_val = 'off'");
     if (!result)
         return;
-    const char *off = PQgetvalue(result, 0, 0);
-    bool late = PQgetvalue(result, 0, 1)[0] != '\0';
+    const char *off = libpq.getvalue(result, 0, 0);
+    bool late = libpq.getvalue(result, 0, 1)[0] != '\0';
     if (off[0]) {
         struct check *check = checkup_add(look->checkup, "durability", CHECK_NOTE,
                                           "%s off: what is committed may be lost with the power", off);
@@ -77,7 +83,7 @@ static void look_at_durability(struct look *look)
     } else {
         checkup_add(look->checkup, "durability", CHECK_OK, "what is committed is on the server's disk");
     }
-    PQclear(result);
+    libpq.clear(result);
 }
 
 /* --- the store ------------------------------------------------------------------------------------------ */
@@ -123,25 +129,25 @@ static bool look_at_schema(struct look *look)
 
 static bool is_one(const PGresult *result, int column)
 {
-    return strcmp(PQgetvalue(result, 0, column), "1") == 0;
+    return strcmp(libpq.getvalue(result, 0, column), "1") == 0;
 }
 
 static void look_at_control(struct look *look)
 {
     PGresult *result = ask(look, "control", "SELECT epoch, paused, breaker_open FROM control");
-    if (result && PQntuples(result) == 0)
+    if (result && libpq.ntuples(result) == 0)
         checkup_add(look->checkup, "control", CHECK_OK, "no control plane has been ready on it yet");
-    if (result && PQntuples(result) > 0) {
+    if (result && libpq.ntuples(result) > 0) {
         bool paused = is_one(result, 1), open = is_one(result, 2);
         struct check *check = checkup_add(look->checkup, "control", paused || open ? CHECK_NOTE : CHECK_OK,
-                                          "epoch %s, automation %s, breaker %s", PQgetvalue(result, 0, 0),
+                                          "epoch %s, automation %s, breaker %s", libpq.getvalue(result, 0, 0),
                                           paused ? "paused" : "on", open ? "open" : "closed");
         if (open)
             check_mend(check, "Nothing disruptive is done until a person has looked and says reset.");
         else if (paused)
             check_mend(check, "Nothing is done until somebody says resume.");
     }
-    PQclear(result);
+    libpq.clear(result);
 }
 
 void doctor_postgres(const struct doctor *doctor, struct checkup *checkup)

@@ -7,13 +7,13 @@
 #include "base/clock.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "store/libpq.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <grp.h>
-#include <libpq-fe.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -239,9 +239,9 @@ static bool has_ended(struct own_postgres *server)
 static bool wait_until_ready(struct own_postgres *server)
 {
     for (int64_t by_ns = monotonic_ns() + ready_ns; monotonic_ns() < by_ns && !has_ended(server);) {
-        PGconn *connection = PQconnectdb(server->address);
-        bool ready = PQstatus(connection) == CONNECTION_OK;
-        PQfinish(connection);
+        PGconn *connection = libpq.connectdb(server->address);
+        bool ready = libpq.status(connection) == CONNECTION_OK;
+        libpq.finish(connection);
         if (ready)
             return true;
         nanosleep(&(struct timespec){.tv_nsec = 50 * MILLISECOND}, NULL);
@@ -313,7 +313,10 @@ struct own_postgres *own_postgres_start(const char *folder, char *error, size_t 
     CHECK(server);
     char tail[600];
     bool started = false;
-    if (!find_binaries(server->binaries))
+    const char *missing = libpq_load();
+    if (missing)
+        snprintf(error, error_size, "%s", missing);
+    else if (!find_binaries(server->binaries))
         snprintf(error, error_size,
                  "there is no PostgreSQL server here: apt-get install postgresql (Debian, Ubuntu), "
                  "dnf install postgresql-server (Fedora), brew install postgresql");

@@ -50,19 +50,24 @@ int postgres_init(struct postgres *postgres, const char *address, duration patie
                   size_t error_size)
 {
     char *problem = NULL;
-    PQconninfoOption *options = PQconninfoParse(address, &problem);
+    const char *missing = libpq_load();
     *postgres = (struct postgres){.patience = patience};
+    if (missing) {
+        snprintf(error, error_size, "%s", missing);
+        return -ENOTSUP;
+    }
+    PQconninfoOption *options = libpq.conninfoParse(address, &problem);
     if (!options) {
         /* libpq's own sentence quotes from the address, perhaps the password. */
         snprintf(error, error_size,
                  "this is no address of a PostgreSQL database: percent-encode what is special in name and "
                  "password (an "
                  "example: postgresql://homeostat@127.0.0.1/homeostat)");
-        PQfreemem(problem);
+        libpq.freemem(problem);
         return -EINVAL;
     }
     show_address(options, postgres->shown);
-    PQconninfoFree(options);
+    libpq.conninfoFree(options);
     postgres->address = strdup(address);
     if (postgres->address)
         return 0;
@@ -86,12 +91,13 @@ void postgres_begin(struct postgres *postgres)
 
 bool postgres_is_open(const struct postgres *postgres)
 {
-    return postgres->connection && PQstatus(postgres->connection) == CONNECTION_OK;
+    return postgres->connection && libpq.status(postgres->connection) == CONNECTION_OK;
 }
 
 void postgres_disconnect(struct postgres *postgres)
 {
-    PQfinish(postgres->connection);
+    if (postgres->connection)
+        libpq.finish(postgres->connection);
     postgres->connection = NULL;
 }
 
@@ -102,7 +108,7 @@ static bool wait_for(const struct postgres *postgres, short events)
         int64_t left_ns = postgres->by_ns - monotonic_ns();
         if (left_ns <= 0)
             return false;
-        struct pollfd one = {.fd = PQsocket(postgres->connection), .events = events};
+        struct pollfd one = {.fd = libpq.socket(postgres->connection), .events = events};
         int ready = poll(&one, 1, (int)(left_ns / MILLISECOND) + 1);
         if (ready > 0 || (ready < 0 && errno != EINTR))
             return ready > 0;
@@ -113,8 +119,8 @@ static bool wait_for(const struct postgres *postgres, short events)
 bool postgres_flush(struct postgres *postgres)
 {
     int left = 1;
-    while (postgres_is_open(postgres) && (left = PQflush(postgres->connection)) == 1)
-        if (!wait_for(postgres, POLLIN | POLLOUT) || !PQconsumeInput(postgres->connection))
+    while (postgres_is_open(postgres) && (left = libpq.flush(postgres->connection)) == 1)
+        if (!wait_for(postgres, POLLIN | POLLOUT) || !libpq.consumeInput(postgres->connection))
             break;
     if (left == 0)
         return true;
@@ -125,12 +131,12 @@ bool postgres_flush(struct postgres *postgres)
 PGresult *postgres_result(struct postgres *postgres, bool *lost)
 {
     *lost = !postgres_flush(postgres);
-    while (!*lost && PQisBusy(postgres->connection))
-        *lost = !wait_for(postgres, POLLIN) || !PQconsumeInput(postgres->connection);
-    PGresult *result = *lost ? NULL : PQgetResult(postgres->connection);
-    if (*lost || PQstatus(postgres->connection) != CONNECTION_OK) {
+    while (!*lost && libpq.isBusy(postgres->connection))
+        *lost = !wait_for(postgres, POLLIN) || !libpq.consumeInput(postgres->connection);
+    PGresult *result = *lost ? NULL : libpq.getResult(postgres->connection);
+    if (*lost || libpq.status(postgres->connection) != CONNECTION_OK) {
         *lost = true;
-        PQclear(result);
+        libpq.clear(result);
         postgres_disconnect(postgres);
         return NULL;
     }
@@ -158,8 +164,8 @@ static const struct meaning {
 
 int postgres_failure(const struct postgres *postgres, const PGresult *result, char *error, size_t error_size)
 {
-    const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
-    const char *message = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+    const char *state = result ? libpq.resultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+    const char *message = result ? libpq.resultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
     if (!state || !message) {
         snprintf(error, error_size, "the connection to %s was lost: is the server up?", postgres->shown);
         return -ECONNRESET;
@@ -176,7 +182,7 @@ int postgres_failure(const struct postgres *postgres, const PGresult *result, ch
 
 static bool is_good(const PGresult *result)
 {
-    ExecStatusType status = PQresultStatus(result);
+    ExecStatusType status = libpq.resultStatus(result);
     return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
 }
 
@@ -188,12 +194,12 @@ int postgres_run(struct postgres *postgres, const char *sql, PGresult **out, cha
     if (out)
         *out = NULL;
     postgres_begin(postgres);
-    if (!postgres_is_open(postgres) || !PQsendQuery(postgres->connection, sql))
+    if (!postgres_is_open(postgres) || !libpq.sendQuery(postgres->connection, sql))
         return postgres_failure(postgres, NULL, error, error_size);
     while ((result = postgres_result(postgres, &lost))) {
         if (code == 0 && !is_good(result))
             code = postgres_failure(postgres, result, error, error_size);
-        PQclear(last);
+        libpq.clear(last);
         last = result;
     }
     if (lost)
@@ -201,22 +207,22 @@ int postgres_run(struct postgres *postgres, const char *sql, PGresult **out, cha
     if (code == 0 && out)
         *out = last;
     else
-        PQclear(last);
+        libpq.clear(last);
     return code;
 }
 
 int64_t postgres_number(const PGresult *result)
 {
-    if (PQntuples(result) < 1 || PQgetisnull(result, 0, 0))
+    if (libpq.ntuples(result) < 1 || libpq.getisnull(result, 0, 0))
         return 0;
-    return strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+    return strtoll(libpq.getvalue(result, 0, 0), NULL, 10);
 }
 
 /* --- connecting ----------------------------------------------------------------------------------------- */
 
 static int refuse_connection(struct postgres *postgres, char *error, size_t error_size)
 {
-    const char *why = postgres->connection ? PQerrorMessage(postgres->connection) : "out of memory";
+    const char *why = postgres->connection ? libpq.errorMessage(postgres->connection) : "out of memory";
     char line[512];
     text_copy(line, sizeof line, why);
     line[strcspn(line, "\n")] = '\0';
@@ -255,21 +261,21 @@ int postgres_connect(struct postgres *postgres, char *error, size_t error_size)
                                     "client_encoding",  "dbname",           NULL};
     const char *wait = postgres->patience > 5 * SECOND ? "5" : "2"; /* seconds; libpq's least is 2 */
     const char *const values[] = {wait, "5", "5", "3", "10000", "homeostat", "UTF8", postgres->address, NULL};
-    postgres->connection = PQconnectdbParams(keywords, values, 1);
+    postgres->connection = libpq.connectdbParams(keywords, values, 1);
     if (!postgres_is_open(postgres))
         return refuse_connection(postgres, error, error_size);
-    if (PQserverVersion(postgres->connection) < OLDEST_SERVER)
+    if (libpq.serverVersion(postgres->connection) < OLDEST_SERVER)
         return refuse_server(postgres, "is older than PostgreSQL 12, which homeostat needs at least", error,
                              error_size);
-    const char *encoding = PQparameterStatus(postgres->connection, "server_encoding");
+    const char *encoding = libpq.parameterStatus(postgres->connection, "server_encoding");
     if (!encoding || strcmp(encoding, "UTF8") != 0)
         return refuse_server(postgres, "does not keep UTF-8: create a database with it (createdb -E UTF8)",
                              error, error_size);
-    PQsetnonblocking(postgres->connection, 1);
+    libpq.setnonblocking(postgres->connection, 1);
     PGresult *result = NULL;
     int code = postgres_run(postgres, settings, &result, error, error_size);
     bool standby = code == 0 && postgres_number(result) != 0;
-    PQclear(result);
+    libpq.clear(result);
     if (standby)
         return refuse_server(postgres, "is a standby, which only reads: name the server that writes", error,
                              error_size);

@@ -4,8 +4,7 @@
 #define STORE_POSTGRES_H
 
 #include "store/database.h"
-
-#include <libpq-fe.h>
+#include "store/libpq.h"
 
 enum { SHOWN_SIZE = 256 };
 
@@ -17,7 +16,7 @@ struct postgres {
     int64_t by_ns;          /* of CLOCK_MONOTONIC: when patience ends for what is under way */
 };
 
-/* 0 or -ENOMEM. Nothing is opened yet. */
+/* 0, or a negative errno: the address is none, or libpq cannot be loaded. Nothing is opened yet. */
 int postgres_init(struct postgres *postgres, const char *address, duration patience, char *error,
                   size_t error_size);
 void postgres_fini(struct postgres *postgres);

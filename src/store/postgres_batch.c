@@ -24,14 +24,14 @@ static int prepare(struct batch *batch, const char *name, const char *sql, unsig
                    char *error, size_t error_size)
 {
     struct postgres *postgres = batch->postgres;
-    bool lost = !PQsendPrepare(postgres->connection, name, sql, (int)count, oids);
+    bool lost = !libpq.sendPrepare(postgres->connection, name, sql, (int)count, oids);
     int code = 0;
     PGresult *result;
     postgres_begin(postgres);
     while (!lost && (result = postgres_result(postgres, &lost))) {
-        if (PQresultStatus(result) != PGRES_COMMAND_OK && code == 0)
+        if (libpq.resultStatus(result) != PGRES_COMMAND_OK && code == 0)
             code = postgres_failure(postgres, result, error, error_size);
-        PQclear(result);
+        libpq.clear(result);
     }
     return lost ? postgres_failure(postgres, NULL, error, error_size) : code;
 }
@@ -113,8 +113,8 @@ static int run_insert(void *context, enum insert insert, const struct value *val
     CHECK(count == batch->counts[insert]);
     fill(&parameters, values, count);
     name_insert(name, (int)insert);
-    return PQsendQueryPrepared(batch->postgres->connection, name, (int)count, parameters.values,
-                               parameters.lengths, parameters.formats, 0)
+    return libpq.sendQueryPrepared(batch->postgres->connection, name, (int)count, parameters.values,
+                                   parameters.lengths, parameters.formats, 0)
                ? 0
                : -1;
 }
@@ -128,7 +128,7 @@ static int run_samples(void *context, const struct samples_head *head, const dou
 
 static bool send_word(struct batch *batch, const char *name)
 {
-    return PQsendQueryPrepared(batch->postgres->connection, name, 0, NULL, NULL, NULL, 0);
+    return libpq.sendQueryPrepared(batch->postgres->connection, name, 0, NULL, NULL, NULL, 0);
 }
 
 static bool send_fence(struct batch *batch, const char *session, uint64_t number)
@@ -136,14 +136,14 @@ static bool send_fence(struct batch *batch, const char *session, uint64_t number
     struct value values[] = {value_text(session, strlen(session)), value_integer((int64_t)number)};
     struct parameters parameters;
     fill(&parameters, values, COUNT_OF(values));
-    return PQsendQueryPrepared(batch->postgres->connection, "fence", COUNT_OF(values), parameters.values,
-                               parameters.lengths, parameters.formats, 0);
+    return libpq.sendQueryPrepared(batch->postgres->connection, "fence", COUNT_OF(values), parameters.values,
+                                   parameters.lengths, parameters.formats, 0);
 }
 
 static void say_why(const struct batch *batch, const PGresult *result, char *error, size_t error_size)
 {
-    const char *column = PQresultErrorField(result, PG_DIAG_COLUMN_NAME);
-    if (strcmp(PQcmdStatus((PGresult *)result), "UPDATE 0") == 0)
+    const char *column = libpq.resultErrorField(result, PG_DIAG_COLUMN_NAME);
+    if (strcmp(libpq.cmdStatus((PGresult *)result), "UPDATE 0") == 0)
         snprintf(error, error_size,
                  "%s: homeostat_session has lost its row: put a copy of the database in its place",
                  batch->postgres->shown);
@@ -160,9 +160,9 @@ static void say_why(const struct batch *batch, const PGresult *result, char *err
  * told when COMMIT has been done does no harm. */
 static bool is_good(PGresult *result)
 {
-    ExecStatusType status = PQresultStatus(result);
+    ExecStatusType status = libpq.resultStatus(result);
     return status != PGRES_FATAL_ERROR && status != PGRES_BAD_RESPONSE &&
-           strcmp(PQcmdStatus(result), "UPDATE 0") != 0;
+           strcmp(libpq.cmdStatus(result), "UPDATE 0") != 0;
 }
 
 /* Reads until the pipeline's end. The first error counts: what follows it was only not tried. */
@@ -174,12 +174,12 @@ static enum ending read_pipeline(struct batch *batch, char *error, size_t error_
         PGresult *result = postgres_result(batch->postgres, &lost);
         if (lost)
             return BATCH_LOST;
-        ExecStatusType status = result ? PQresultStatus(result) : PGRES_COMMAND_OK;
+        ExecStatusType status = result ? libpq.resultStatus(result) : PGRES_COMMAND_OK;
         if (result && !is_good(result) && ending == BATCH_COMMITTED) {
             say_why(batch, result, error, error_size);
             ending = BATCH_REFUSED;
         }
-        PQclear(result);
+        libpq.clear(result);
         if (status == PGRES_PIPELINE_SYNC)
             return ending;
     }
@@ -192,12 +192,12 @@ static enum ending read_all(struct batch *batch, ExecStatusType wanted, char *er
     bool lost = false;
     PGresult *result;
     while ((result = postgres_result(batch->postgres, &lost))) {
-        ExecStatusType status = PQresultStatus(result);
+        ExecStatusType status = libpq.resultStatus(result);
         if (status != wanted && ending == BATCH_COMMITTED) {
             postgres_failure(batch->postgres, result, error, error_size);
             ending = BATCH_REFUSED;
         }
-        PQclear(result);
+        libpq.clear(result);
         if (status == PGRES_COPY_IN)
             return ending; /* there will be no end before the data */
     }
@@ -210,12 +210,13 @@ static bool put_copy(struct batch *batch)
     size_t left = batch->copy.used;
     while (left > 0) {
         int piece = left > 256 << 10 ? 256 << 10 : (int)left;
-        if (PQputCopyData(batch->postgres->connection, bytes, piece) != 1 || !postgres_flush(batch->postgres))
+        if (libpq.putCopyData(batch->postgres->connection, bytes, piece) != 1 ||
+            !postgres_flush(batch->postgres))
             return false;
         bytes += piece;
         left -= (size_t)piece;
     }
-    return PQputCopyEnd(batch->postgres->connection, NULL) == 1;
+    return libpq.putCopyEnd(batch->postgres->connection, NULL) == 1;
 }
 
 /* COMMIT is in the same message as COPY: it runs when the data has been taken, and not if that failed. */
@@ -230,7 +231,7 @@ static enum ending copy_and_commit(struct batch *batch, char *error, size_t erro
         snprintf(error, error_size, "out of memory");
         return BATCH_REFUSED;
     }
-    if (!PQsendQuery(batch->postgres->connection, bytes))
+    if (!libpq.sendQuery(batch->postgres->connection, bytes))
         return BATCH_LOST;
     enum ending ending = read_all(batch, PGRES_COPY_IN, error, error_size);
     if (ending != BATCH_COMMITTED)
@@ -245,16 +246,16 @@ static enum ending send_statements(struct batch *batch, const char *session, uin
     PGconn *connection = batch->postgres->connection;
     const struct inserter inserter = {run_insert, run_samples, &batch->evidence_through, batch};
     copy_clear(&batch->copy);
-    if (!PQenterPipelineMode(connection))
+    if (!libpq.enterPipelineMode(connection))
         return BATCH_LOST;
     bool sent =
         send_word(batch, "begin") && send_fence(batch, session, number) && insert_rows(&inserter, rows) == 0;
     if (sent && batch->copy.used == 0)
         sent = send_word(batch, "commit");
-    if (!sent || !PQpipelineSync(connection))
+    if (!sent || !libpq.pipelineSync(connection))
         return BATCH_LOST;
     enum ending ending = read_pipeline(batch, error, error_size);
-    if (ending != BATCH_LOST && !PQexitPipelineMode(connection))
+    if (ending != BATCH_LOST && !libpq.exitPipelineMode(connection))
         return BATCH_LOST;
     return ending;
 }
@@ -262,7 +263,8 @@ static enum ending send_statements(struct batch *batch, const char *session, uin
 static void roll_back(struct batch *batch)
 {
     char ignored[256];
-    if (postgres_is_open(batch->postgres) && PQtransactionStatus(batch->postgres->connection) != PQTRANS_IDLE)
+    if (postgres_is_open(batch->postgres) &&
+        libpq.transactionStatus(batch->postgres->connection) != PQTRANS_IDLE)
         postgres_run(batch->postgres, "ROLLBACK", NULL, ignored, sizeof ignored);
 }
 

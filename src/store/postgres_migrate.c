@@ -30,7 +30,7 @@ static int look_whose(struct postgres *postgres, bool *ours, char *error, size_t
     PGresult *result = NULL;
     int code = postgres_run(postgres, sql, &result, error, error_size);
     int64_t whose = code == 0 ? postgres_number(result) : 0;
-    PQclear(result);
+    libpq.clear(result);
     if (code < 0)
         return code;
     if (whose == -1)
@@ -54,7 +54,7 @@ static uint32_t checksum_of(int version)
 /* The migrations that were taken are those that we know, as we know them. */
 static int compare(const struct postgres *postgres, const PGresult *taken, char *error, size_t error_size)
 {
-    int count = PQntuples(taken);
+    int count = libpq.ntuples(taken);
     char what[256];
     if (count > postgres_migrations_count) {
         snprintf(
@@ -65,8 +65,8 @@ static int compare(const struct postgres *postgres, const PGresult *taken, char 
         return refuse(postgres, error, error_size, what);
     }
     for (int row = 0; row < count; row++) {
-        int version = atoi(PQgetvalue(taken, row, 0));
-        uint32_t checksum = (uint32_t)strtoul(PQgetvalue(taken, row, 1), NULL, 10);
+        int version = atoi(libpq.getvalue(taken, row, 0));
+        uint32_t checksum = (uint32_t)strtoul(libpq.getvalue(taken, row, 1), NULL, 10);
         if (version == row + 1 && checksum == checksum_of(version))
             continue;
         snprintf(what, sizeof what,
@@ -89,7 +89,7 @@ int postgres_version(struct postgres *postgres, char *error, size_t error_size)
                         &taken, error, error_size);
     if (code == 0)
         code = compare(postgres, taken, error, error_size);
-    PQclear(taken);
+    libpq.clear(taken);
     return code;
 }
 

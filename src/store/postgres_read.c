@@ -97,16 +97,17 @@ static PGresult *ask_once(struct reading *reading, const char *sql)
         return NULL;
     PGconn *connection = postgres->connection;
     postgres_begin(postgres);
-    bool sent =
-        PQenterPipelineMode(connection) &&
-        (reading->open > 0 || PQsendQueryParams(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-                                                0, NULL, NULL, NULL, NULL, 1)) &&
-        PQsendQueryParams(connection, sql, 0, NULL, NULL, NULL, NULL, 1) && PQpipelineSync(connection);
+    bool sent = libpq.enterPipelineMode(connection) &&
+                (reading->open > 0 ||
+                 libpq.sendQueryParams(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", 0, NULL,
+                                       NULL, NULL, NULL, 1)) &&
+                libpq.sendQueryParams(connection, sql, 0, NULL, NULL, NULL, NULL, 1) &&
+                libpq.pipelineSync(connection);
     PGresult *answer = NULL;
     bool lost = !sent, failed = false;
     while (!lost) {
         PGresult *result = postgres_result(postgres, &lost);
-        ExecStatusType status = result ? PQresultStatus(result) : PGRES_COMMAND_OK;
+        ExecStatusType status = result ? libpq.resultStatus(result) : PGRES_COMMAND_OK;
         if (status == PGRES_FATAL_ERROR && !failed) {
             postgres_failure(postgres, result, problem, sizeof reading->problem);
             failed = true;
@@ -114,15 +115,15 @@ static PGresult *ask_once(struct reading *reading, const char *sql)
         if (status == PGRES_TUPLES_OK)
             answer = result;
         else
-            PQclear(result);
+            libpq.clear(result);
         if (status == PGRES_PIPELINE_SYNC)
             break;
     }
-    if (!lost && PQexitPipelineMode(connection))
+    if (!lost && libpq.exitPipelineMode(connection))
         return answer;
     postgres_failure(postgres, NULL, problem, sizeof reading->problem);
     postgres_disconnect(postgres);
-    PQclear(answer);
+    libpq.clear(answer);
     return NULL;
 }
 
@@ -130,7 +131,7 @@ static void end_snapshot(struct reading *reading)
 {
     char ignored[256];
     if (postgres_is_open(&reading->postgres) &&
-        PQtransactionStatus(reading->postgres.connection) != PQTRANS_IDLE)
+        libpq.transactionStatus(reading->postgres.connection) != PQTRANS_IDLE)
         postgres_run(&reading->postgres, "ROLLBACK", NULL, ignored, sizeof ignored);
 }
 
@@ -167,13 +168,13 @@ void *postgres_ask(void *context, const char *sql)
 static struct value value_at(const PGresult *result, int row, int column)
 {
     enum { BOOL = 16, INT8 = 20, INT4 = 23, FLOAT8 = 701 }; /* pg_type.dat: they never change */
-    const char *bytes = PQgetvalue(result, row, column);
+    const char *bytes = libpq.getvalue(result, row, column);
     uint64_t wide;
     uint32_t half;
     double real;
-    if (PQgetisnull(result, row, column))
+    if (libpq.getisnull(result, row, column))
         return value_null();
-    switch (PQftype(result, column)) {
+    switch (libpq.ftype(result, column)) {
     case BOOL:
         return value_integer(bytes[0] != 0);
     case INT4:
@@ -190,15 +191,15 @@ static struct value value_at(const PGresult *result, int row, int column)
     default:
         break;
     }
-    return value_text(bytes, (size_t)PQgetlength(result, row, column));
+    return value_text(bytes, (size_t)libpq.getlength(result, row, column));
 }
 
 int postgres_step(void *context, struct value *values, unsigned count)
 {
     struct question *question = context;
-    if (++question->row >= PQntuples(question->result))
+    if (++question->row >= libpq.ntuples(question->result))
         return 0;
-    CHECK(count <= (unsigned)PQnfields(question->result));
+    CHECK(count <= (unsigned)libpq.nfields(question->result));
     for (unsigned i = 0; i < count; i++)
         values[i] = value_at(question->result, question->row, (int)i);
     return 1;
@@ -209,7 +210,7 @@ void postgres_finish(void *context)
     struct question *question = context;
     if (!question)
         return;
-    PQclear(question->result);
+    libpq.clear(question->result);
     if (--question->reading->open == 0)
         end_snapshot(question->reading);
     free(question);

@@ -49,12 +49,12 @@ int postgres_holder(struct postgres *postgres, char *holder, size_t size, char *
     PGresult *result = NULL;
     int code = postgres_run(postgres, sql, &result, error, error_size);
     holder[0] = '\0';
-    if (code == 0 && PQntuples(result) > 0) {
+    if (code == 0 && libpq.ntuples(result) > 0) {
         code = (int)postgres_number(result);
-        text_copy(holder, size, PQgetvalue(result, 0, 1));
+        text_copy(holder, size, libpq.getvalue(result, 0, 1));
         text_tame(holder);
     }
-    PQclear(result);
+    libpq.clear(result);
     return code;
 }
 
@@ -82,7 +82,7 @@ static int refuse_second(struct writing *writing, char *error, size_t error_size
 static void end_old_backend(struct writing *writing)
 {
     char sql[256], ignored[256];
-    if (!writing->backend || writing->backend == PQbackendPID(writing->postgres.connection))
+    if (!writing->backend || writing->backend == libpq.backendPID(writing->postgres.connection))
         return;
     snprintf(sql, sizeof sql,
              "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND "
@@ -101,7 +101,7 @@ static int take_lock(struct writing *writing, char *error, size_t error_size)
         PGresult *result = NULL;
         int code = postgres_run(&writing->postgres, STORE_LOCK, &result, error, error_size);
         bool taken = code == 0 && postgres_number(result) != 0;
-        PQclear(result);
+        libpq.clear(result);
         if (code < 0 || taken)
             return code;
         if (monotonic_ns() > by_ns)
@@ -128,7 +128,7 @@ static int take_session(struct writing *writing, bool *committed, char *error, s
         writing->next_session, writing->failed, writing->session, writing->next_session, writing->old_session,
         (unsigned long long)writing->batch);
     int code = postgres_run(&writing->postgres, sql, &result, error, error_size);
-    if (code == 0 && PQntuples(result) != 1) {
+    if (code == 0 && libpq.ntuples(result) != 1) {
         snprintf(error, error_size,
                  "%s: another control plane has taken over the store meanwhile, or homeostat_session has "
                  "lost its row",
@@ -136,12 +136,12 @@ static int take_session(struct writing *writing, bool *committed, char *error, s
         code = -ESTALE;
     }
     *committed = code == 0 && writing->old_session[0] && postgres_number(result) == 1;
-    PQclear(result);
+    libpq.clear(result);
     if (code == 0) {
         memcpy(writing->session, writing->next_session, sizeof writing->session);
         writing->next_session[0] = '\0';
         writing->failed = false;
-        writing->backend = PQbackendPID(writing->postgres.connection);
+        writing->backend = libpq.backendPID(writing->postgres.connection);
     }
     return code;
 }
@@ -235,9 +235,9 @@ static int number(void *context, const char *sql, int64_t *out, char *error, siz
     PGresult *result = NULL;
     int code = postgres_run(&((struct writing *)context)->postgres, sql, &result, error, error_size);
     *out = INSTANT_NONE;
-    if (code == 0 && PQntuples(result) > 0 && !PQgetisnull(result, 0, 0))
+    if (code == 0 && libpq.ntuples(result) > 0 && !libpq.getisnull(result, 0, 0))
         *out = postgres_number(result);
-    PQclear(result);
+    libpq.clear(result);
     return code;
 }
 

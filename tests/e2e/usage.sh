@@ -24,6 +24,16 @@ helps_fit() {
     ! homeostat help all | grep -E '^.{101}' && ! "$root/run" test --help | grep -E '^.{101}'
 }
 
+# Any other library may stand for one that is too old. Whoever does not name such a database never asks for it.
+without_libpq() {
+    mkdir -p "$folder/old"
+    cp "$(ldd "$binary" | awk '/libjansson/ { print $3 }')" "$folder/old/libpq.so.5" || return
+    local LD_LIBRARY_PATH=$folder/old
+    export LD_LIBRARY_PATH
+    says 3 'client library is too old, .*: bring it to release 14' homeostat serve --port 0 --store postgresql://a@127.0.0.1/b &&
+        says 3 'bad +libpq +.*is too old' homeostat doctor --store postgresql://a@127.0.0.1/b && says 0 '^homeostat' homeostat version
+}
+
 list_fits() {
     ! homeostat inject --list | grep -E '^.{101}'
 }
@@ -67,6 +77,7 @@ check 'words that mean no nodes' says 2 "role:web, zone:a, 2 of role:web or belo
 check 'what is made of others: of what' says 2 "did you mean 'io_error'" homeostat inject dependency_sick web-1 --of io_eror
 check 'what is not made of others' says 2 'belongs to dependency_sick and flapping' homeostat inject cpu_spike web-1 --of io_error
 check 'a demo of what nothing cures' says 2 'no story of it ends' homeostat demo --fault clock_skew
+check 'a PostgreSQL library that is too old' without_libpq
 check 'the version' says 0 '^homeostat +[0-9]' homeostat version
 check 'the version as JSON' one_json_object homeostat version --json
 
