@@ -12,8 +12,8 @@ static char problem[512];
 static void load(void)
 {
     void *found, *library = dlopen("libpq.so.5", RTLD_NOW | RTLD_LOCAL);
-    if (!library) /* where the one lies that this was built with; not every place is one the system looks at
-                   */
+    /* The one that this was built with may lie where the system does not look. */
+    if (!library)
         library = dlopen(LIBPQ_FOLDER "/libpq.so.5", RTLD_NOW | RTLD_LOCAL);
     if (!library) {
         snprintf(
