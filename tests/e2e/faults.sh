@@ -31,6 +31,13 @@ run_lab() {
     HOMEOSTAT_HOME=$folder/$1/ "$binary" up --scenario "$root/scenarios/live/$1.yaml" --port 0 --db "$folder/$1/lab.db" --json \
         >"$folder/$1/run.json" 2>"$folder/$1/run.err" || status=$?
     echo "$status" >"$folder/$1/status"
+    judge "$1" >"$folder/$1/judgement" 2>&1 && echo good >"$folder/$1/judged"
+}
+
+# A lab of its own, which is no scenario.
+run_stall() {
+    mkdir -p "$folder/stall"
+    a_stall_blames_nobody >"$folder/stall/judgement" 2>&1 && echo good >"$folder/stall/judged"
 }
 
 # COUNT NAME...: so many at a time.
@@ -42,14 +49,14 @@ run_labs() {
             wait -n
             running=$((running - 1))
         fi
-        run_lab "$name" &
+        if [[ $name == stall ]]; then run_stall & else run_lab "$name" & fi
         running=$((running + 1))
     done
     wait
 }
 
 # NAME: what the lab knows about the fault and about the incidents.
-judged() {
+judge() {
     [[ $(cat "$folder/$1/status" "$folder/$1/run.err") == 0 ]] || { cat "$folder/$1/run.err" "$folder/$1/run.json"; return 1; }
     homeostat faults --all --json --db "$folder/$1/lab.db" >"$folder/$1/faults.json" || return
     homeostat incidents --json --db "$folder/$1/lab.db" >"$folder/$1/incidents.json" || return
@@ -83,6 +90,10 @@ if wrong:
 PYTHON
 }
 
+judged() {
+    [[ -f $folder/$1/judged ]] || { cat "$folder/$1/judgement"; return 1; }
+}
+
 # NAME: processors that the lab itself found in use by others. The labs beside it are among them.
 others() {
     printf '%.1f' "$(sed -n 's/^  "others": \([0-9.]*\),\{0,1\}$/\1/p' "$folder/$1/run.json")"
@@ -95,7 +106,7 @@ was_disturbed() {
 # NAME: what was done wrong while others used the machine counts only if the lab does so when it has the machine to itself.
 settle() {
     local tries=2
-    while ((tries-- > 0)) && ! judged "$1" >/dev/null 2>&1 && was_disturbed "$1" && nothing_left "$1" >/dev/null 2>&1; do
+    while ((tries-- > 0)) && ! judged "$1" >/dev/null && was_disturbed "$1" && nothing_left "$1" >/dev/null 2>&1; do
         echo "# $1 was not healed while others used $(others "$1") processors; it is run once more, alone"
         rm -rf "${folder:?}/$1"
         run_lab "$1"
@@ -105,7 +116,7 @@ settle() {
 # NAME: as check; skipped where the machine was never its own, since some cures are a second processor.
 check_judgement() {
     local name="$1 is seen, healed by its cure or left alone, and over"
-    if judged "$1" >/dev/null 2>&1 || ! was_disturbed "$1"; then
+    if judged "$1" >/dev/null || ! was_disturbed "$1"; then
         check "$name" judged "$1"
     else
         count=$((count + 1))
@@ -125,8 +136,7 @@ nothing_left() {
 
 # The control plane stops itself for longer than a node may be silent, and blames nobody afterwards.
 a_stall_blames_nobody() {
-    local status=0
-    mkdir -p "$folder/stall"
+    local status=0 up url
     HOMEOSTAT_HOME=$folder/stall/ NO_COLOR=1 "$binary" up --port 0 --interval 500ms --db "$folder/stall/lab.db" >"$folder/stall/up.log" 2>&1 &
     up=$!
     within 20 grep -q '3 nodes, ill by itself: 0' "$folder/stall/up.log" || { cat "$folder/stall/up.log"; return 1; }
@@ -147,14 +157,15 @@ is_over() {
 }
 
 for ((round = 1; round <= rounds; round++)); do
-    run_labs "$at_once" "${light[@]}"
+    run_labs "$at_once" "${light[@]}" stall
     run_labs 1 "${heavy[@]}"
     for name in "${light[@]}" "${heavy[@]}"; do
         settle "$name"
         check_judgement "$name"
         check "$name leaves nothing behind" nothing_left "$name"
     done
-    check 'a stall of the control plane is seen, blames nobody, and is over' a_stall_blames_nobody
+    check 'a stall of the control plane is seen, blames nobody, and is over' judged stall
     check 'the stall leaves nothing behind' within 5 no_processes stall
+    rm -rf "${folder:?}"/*
 done
 finish
