@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Every compiler at every level decides the same: builds the simulator, the core and the world in it, with those that are
-# here, and compares what it says of every scenario: two of them that differ most, or with --full every one.
+# Every compiler at every level decides the same: beside the one that this build has, optimised by the compiler it was
+# configured for, it builds the simulator, with the core and the world in it, by the other one without optimisation, or with
+# --full by each at each level, and compares what they say of every scenario.
 #
-#     sim_bits.sh ROOT [--full]
+#     sim_bits.sh ROOT BINARY VERSION [--full]
 set -eu
-root=$1
-builds=('gcc -O0' 'clang -O3')
-[[ -z ${2-} ]] || builds=({gcc,clang}' '{-O0,-O1,-O2,-O3})
-command -v clang >/dev/null || builds=('gcc -O0' 'gcc -O3')
+root=$1 binary=$(readlink -f "$2") version=$3
+builds=('clang -O0')
+[[ -z ${4-} ]] || builds=({gcc,clang}' '{-O0,-O1,-O2,-O3})
+command -v clang >/dev/null || builds=('gcc -O0')
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 files=()
@@ -19,9 +20,16 @@ od -An -v -tu1 "$root/policies/default.yaml" | sed 's/[0-9][0-9]*/&,/g' >"$work/
 sh "$root/src/journal/hash.sh" "$work/build_hash.c" "$root"
 built=0
 
+# PROGRAM NAME
+run() {
+    "$1" "$root/policies/default.yaml" "$work/journal" "${files[@]}" >"$work/said.$built"
+    echo "# $2: $(cksum <"$work/said.$built")"
+    built=$((built + 1))
+}
+
 # COMPILER LEVEL
 build_and_run() {
-    local folder objects=() into flags=(-std=gnu17 "$2" -ffp-contract=off -fno-strict-aliasing -D_GNU_SOURCE '-DHOMEOSTAT_VERSION="bits"' -I"$root/src" -I"$work")
+    local folder objects=() into flags=(-std=gnu17 "$2" -ffp-contract=off -fno-strict-aliasing -D_GNU_SOURCE '-DHOMEOSTAT_VERSION="'"$version"'"' -I"$root/src" -I"$work")
     for folder in "${folders[@]}"; do
         into=$work/$built/$folder # two folders may have files of one name
         mkdir -p "$into"
@@ -29,12 +37,11 @@ build_and_run() {
         objects+=("$into"/*.o)
     done
     "$1" "${flags[@]}" -o "$work/bits" "$root/tests/sim_bits.c" "$work/build_hash.c" "${objects[@]}" -lyaml
-    "$work/bits" "$root/policies/default.yaml" "$work/journal" "${files[@]}" >"$work/said.$built"
-    echo "# $1 $2: $(cksum <"$work/said.$built")"
-    built=$((built + 1))
+    run "$work/bits" "$1 $2"
 }
 
 echo "1..2"
+run "$binary" 'this build'
 for one in "${builds[@]}"; do
     build_and_run "${one% *}" "${one#* }"
 done
