@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Every compiler at every level decides the same: beside the one that this build has, optimised by the compiler it was
-# configured for, it builds the simulator, with the core and the world in it, by the other one without optimisation, or with
-# --full by each at each level, and compares what they say of every scenario.
+# Every compiler at every level decides the same: BINARY is the simulator, with the core and the world in it, as this build
+# has it, optimised by COMPILER (gcc or clang). It is built once more by the other one without optimisation, or with --full by
+# each at each level, and what they say of every scenario is compared.
 #
-#     sim_bits.sh ROOT BINARY VERSION [--full]
+#     sim_bits.sh ROOT BINARY VERSION COMPILER [--full]
 set -eu
-root=$1 binary=$(readlink -f "$2") version=$3
-builds=('clang -O0')
-[[ -z ${4-} ]] || builds=({gcc,clang}' '{-O0,-O1,-O2,-O3})
-command -v clang >/dev/null || builds=('gcc -O0')
+root=$1 binary=$(readlink -f "$2") version=$3 compiler=$4 other=clang
+[[ $compiler != clang ]] || other=gcc
+command -v "$other" >/dev/null || other=$compiler
+builds=("$other -O0")
+[[ -z ${5-} ]] || builds=({"$compiler","$other"}' '{-O0,-O1,-O2,-O3})
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 files=()

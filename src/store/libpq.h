@@ -1,6 +1,6 @@
 /* libpq, PostgreSQL's own client library, loaded when the first address of a PostgreSQL database is met: with
- * the thirty libraries that it brings along it would take three quarters of every start of the program, most
- * of which never hear of PostgreSQL (docs/decisions/0009-postgresql.md). `libpq.getvalue` is PQgetvalue, and
+ * the 21 libraries that it brings along it would take three quarters of every start of the program, which
+ * mostly never hears of PostgreSQL (docs/decisions/0009-postgresql.md). `libpq.getvalue` is PQgetvalue, and
  * so on. */
 #ifndef STORE_LIBPQ_H
 #define STORE_LIBPQ_H
@@ -55,8 +55,8 @@ struct libpq {
 /* Nothing of it may be called before libpq_load() has returned NULL. */
 extern struct libpq libpq;
 
-/* Loads it, once for the process, from any thread. NULL, or why it cannot be had, as a sentence that stays.
- */
+/* Loads it, once for the process, from any thread. NULL, or why it cannot be had: a sentence that is never
+ * freed. */
 const char *libpq_load(void);
 
 #endif
