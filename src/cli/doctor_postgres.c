@@ -6,6 +6,7 @@
 #include "store/migrate.h"
 #include "store/postgres.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,13 +37,12 @@ static PGresult *ask(struct look *look, const char *name, const char *sql)
 static bool look_at_server(struct look *look, const char *address)
 {
     char error[CHECK_FOUND_SIZE];
-    const char *missing = libpq_load();
-    if (missing) {
-        say_failure(look, "libpq", missing);
+    int code = postgres_init(&look->postgres, address, patience_ns, error, sizeof error);
+    if (code == -ENOTSUP) { /* no server is at fault */
+        say_failure(look, "libpq", error);
         look->checkup->blind = true;
         return false;
     }
-    int code = postgres_init(&look->postgres, address, patience_ns, error, sizeof error);
     if (code == 0)
         code = postgres_connect(&look->postgres, error, sizeof error);
     if (code < 0) {

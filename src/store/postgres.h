@@ -16,7 +16,8 @@ struct postgres {
     int64_t by_ns;          /* of CLOCK_MONOTONIC: when patience ends for what is under way */
 };
 
-/* 0, or a negative errno: the address is none, or libpq cannot be loaded. Nothing is opened yet. */
+/* 0, or a negative errno: -EINVAL, the address is none; -ENOTSUP, libpq cannot be loaded. Nothing is opened
+ * yet. */
 int postgres_init(struct postgres *postgres, const char *address, duration patience, char *error,
                   size_t error_size);
 void postgres_fini(struct postgres *postgres);

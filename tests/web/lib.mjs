@@ -161,7 +161,7 @@ export async function open(lab, {path = '/', wait = true, scripts = [], before =
   for (const path of scripts) await context.addInitScript({path});
   await context.addInitScript(() => addEventListener('securitypolicyviolation', event => console.error(`against the policy: ${event.violatedDirective} ${event.blockedURI}`)));
   const page = new Page(await context.newPage(), lab);
-  page.page.setDefaultTimeout(30000);
+  page.page.setDefaultTimeout(15000);
   if (before) await before(page.page);
   pages.add(page);
   await page.page.goto(lab.url + path);
