@@ -86,15 +86,16 @@ const reasonOf = (text, remedy) => text.startsWith(remedy + ': ') ? text.slice(r
 function WaitingPlan({incident}) {
   const {detail} = useIncident(incident.id);
   const plan = detail?.timeline?.filter(line => line.step === 'PLAN').at(-1);
-  const remedy = detail?.approvable ?? incident.remedy;
+  // What is named and what is approved come from one answer, the newer one.
+  const newest = detail?.plan >= incident.plan ? detail : incident, remedy = newest.approvable ?? newest.remedy;
   return html`<div
       class="waits-row"><p><${Shape} health="healing" /> <strong>${remedy}</strong> on <${NodeLink} node=${incident.node} />, against ${incident.finding}.
       ${REMEDIES[remedy] && html`${' '}That would ${REMEDIES[remedy]}.`}
       ${plan && html`${' '}<span class="quiet">Reason: ${reasonOf(plan.text, remedy)}.</span>`}
       ${' '}<a href=${incidentHref(incident.id)}>Incident ${incident.id}</a></p>
-    <p class="row"><${Act} class="main" run=${() => approve(incident)} said=${`Approved: ${remedy} on ${incident.node}.`}
+    <p class="row"><${Act} class="main" run=${() => approve(newest)} said=${`Approved: ${remedy} on ${incident.node}.`}
         label=${`Approve ${remedy} on ${incident.node}`}>Approve</${Act}>
-      <${Act} run=${() => decline(incident)} said=${`Declined: ${remedy} on ${incident.node}.`}
+      <${Act} run=${() => decline(newest)} said=${`Declined: ${remedy} on ${incident.node}.`}
           label=${`Decline ${remedy} on ${incident.node}`}>Decline</${Act}></p></div>`;
 }
 

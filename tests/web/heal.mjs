@@ -96,11 +96,14 @@ await story('in approve mode a waiting plan is shown; one is declined by a click
     await tab.getByText('Automation asks you first').waitFor();
     await lab.post('/v1/faults', {kind: 'disk_full', node: 'api-1'});
     await tab.getByRole('heading', {name: 'A plan waits for you'}).waitFor({timeout: 30000});
+    // The list of incidents comes later than the incident itself: the button still means the plan that it names.
+    await tab.route('**/v1/incidents?*', async route => { await new Promise(done => setTimeout(done, 1500)); await route.continue(); });
     await page.button('Decline restart_service on api-1').click();
     await page.button('Approve clean_disk on api-1').waitFor();
     assert.match(await panel('waits-title').innerText(), /clean_disk on api-1, against full-disk/);
     await page.button('Approve clean_disk on api-1').click();
     await incidentIs(3, 'resolved');
+    await tab.unrouteAll({behavior: 'wait'});
     await tab.getByRole('heading', {name: 'A plan waits for you'}).waitFor({state: 'detached'});
     const {commands, verdict} = await lab.get('/v1/incidents/3');
     assert.deepEqual([commands.map(c => [c.remedy, c.by]), verdict], [[['clean_disk', 'person']], 'effective']);
